@@ -1,6 +1,9 @@
 package eventstore
 
-import "context"
+import (
+	"context"
+	"sync"
+)
 
 // An Origin says what caused the events that are about to be appended. The
 // command bus puts it into the context, and whoever appends writes it into the
@@ -13,8 +16,9 @@ type Origin struct {
 }
 
 type (
-	originKey struct{}
-	afterKey  struct{}
+	originKey  struct{}
+	afterKey   struct{}
+	changesKey struct{}
 )
 
 // ContextWithOrigin returns a context that carries o.
@@ -43,4 +47,54 @@ func ContextAfter(ctx context.Context, p Position) context.Context {
 func AfterFromContext(ctx context.Context) Position {
 	p, _ := ctx.Value(afterKey{}).(Position)
 	return p
+}
+
+// Changes collects what a query depends on, so that it can be asked again when
+// its answer may have changed. Views that are read in a context that carries
+// one add themselves. It is safe for concurrent use.
+type Changes struct {
+	mu    sync.Mutex
+	waits []func(context.Context)
+}
+
+// Add says that the answer depends on something whose next change wait
+// returns on. wait also returns when its context is done.
+func (c *Changes) Add(wait func(context.Context)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits = append(c.waits, wait)
+}
+
+// Wait returns after the next change of anything that was added, or when ctx
+// is done. It reports whether there was anything to wait for.
+func (c *Changes) Wait(ctx context.Context) bool {
+	c.mu.Lock()
+	waits := c.waits
+	c.waits = nil
+	c.mu.Unlock()
+	if len(waits) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, wait := range waits {
+		wg.Go(func() {
+			defer cancel() // the first change ends the other waits
+			wait(ctx)
+		})
+	}
+	wg.Wait()
+	return true
+}
+
+// ContextWithChanges returns a context in which views add themselves to c.
+func ContextWithChanges(ctx context.Context, c *Changes) context.Context {
+	return context.WithValue(ctx, changesKey{}, c)
+}
+
+// ChangesFromContext returns the collector that ctx carries, or nil.
+func ChangesFromContext(ctx context.Context) *Changes {
+	c, _ := ctx.Value(changesKey{}).(*Changes)
+	return c
 }

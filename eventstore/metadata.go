@@ -80,10 +80,15 @@ func (m Metadata) Get(key string) string {
 
 // Lookup returns the value of key and whether there is one.
 func (m Metadata) Lookup(key string) (string, bool) {
-	for k, v := range m.All() {
+	for rest := m.enc; rest != ""; {
+		k, v, next, ok := cutPair(rest)
+		if !ok {
+			break
+		}
 		if k == key {
 			return v, true
 		}
+		rest = next
 	}
 	return "", false
 }

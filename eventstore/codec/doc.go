@@ -1,0 +1,13 @@
+// Package codec maps the Go types of events to the stable type names and
+// encodings under which stores keep them.
+//
+// Names are chosen by the user and never derived from Go types, so that types
+// can be renamed and moved. The default encoding is MessagePack with named
+// fields, because events live for ever and fields come and go; JSON can be
+// chosen for a type or for all. The encoding of an event is recorded as its
+// content type, so a store with mixed encodings reads fine.
+//
+// A type that carries the MarshalMsg and UnmarshalMsg methods which
+// github.com/tinylib/msgp generates is encoded through them, several times
+// faster; this package does not import the generator.
+package codec

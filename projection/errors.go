@@ -1,0 +1,44 @@
+package projection
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors to branch on with [errors.Is].
+var (
+	// ErrFenced means that another worker has taken the partition over.
+	ErrFenced = errors.New("projection: another worker has taken over")
+	// ErrNotBuilt means that a view has no active version yet: its first build
+	// has not caught up.
+	ErrNotBuilt = errors.New("projection: view is not built yet")
+	// ErrNotFound means that there is no document under a key.
+	ErrNotFound = errors.New("projection: document not found")
+	// ErrVersionExists means that a version of that number is there already.
+	ErrVersionExists = errors.New("projection: view version exists")
+	// ErrNoVersion means that there is no version of that number.
+	ErrNoVersion = errors.New("projection: no such view version")
+	// ErrVersionActive means that a version is in use and cannot be dropped.
+	ErrVersionActive = errors.New("projection: view version is active")
+	// ErrNoView means that a runner has no projection of that name.
+	ErrNoView = errors.New("projection: no such projection")
+	// ErrDefinitionChanged means that a stored view was built by another
+	// definition of its projection and has to be rebuilt.
+	ErrDefinitionChanged = errors.New("projection: definition has changed")
+	// ErrTooManyParked means that a partition has parked so many events that
+	// going on would hide a fault.
+	ErrTooManyParked = errors.New("projection: too many parked events")
+	// ErrRunning means that what was asked for is under way already.
+	ErrRunning = errors.New("projection: already running")
+)
+
+// A NotFoundError names the document that is missing. It matches
+// [ErrNotFound].
+type NotFoundError struct{ Collection, Key string }
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("%s: nothing under key %q", e.Collection, e.Key)
+}
+
+// Is reports whether target is [ErrNotFound].
+func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }

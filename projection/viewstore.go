@@ -1,0 +1,232 @@
+package projection
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// A ViewStore keeps the views that projections build. Package redisview keeps
+// them in Redis, memview in memory. Users read through [Collection], [Index]
+// and [Counters]; this is what those and the [Runner] stand on.
+//
+// A view has numbered versions, of which one is active: the one that reads are
+// answered from. A version is cut into partitions by key, see [PartitionOf].
+// Each partition has a checkpoint, which says the position up to which events
+// are applied and the epoch of the writer that may apply more.
+//
+// A ViewStore is safe for concurrent use. Errors other than those named here
+// mean that the store could not be reached or did not understand, and that
+// what was asked for may or may not have happened.
+type ViewStore interface {
+	// Versions returns what is known of a view's versions, oldest first; none
+	// for a view that was never built.
+	Versions(ctx context.Context, view string) ([]VersionInfo, error)
+
+	// CreateVersion adds a version that is not active. It returns
+	// [ErrVersionExists] when there is one of that number.
+	CreateVersion(ctx context.Context, view string, v VersionInfo) error
+
+	// Activate makes a version the one that is read, in one step for all its
+	// partitions. It returns [ErrNoVersion] when there is none of that number.
+	Activate(ctx context.Context, view string, version int) error
+
+	// DropVersion removes a version with all its data, without blocking
+	// readers of others. It refuses the active one with [ErrVersionActive].
+	// Dropping what is not there is harmless.
+	DropVersion(ctx context.Context, view string, version int) error
+
+	// Lease takes or prolongs a lease of the given name for owner and returns
+	// its holder: owner when it was free, expired or owner's already, the other
+	// holder otherwise. Leases save work; safety comes from epochs.
+	Lease(ctx context.Context, view, name, owner string, ttl time.Duration) (holder string, err error)
+
+	// Release gives a lease up if owner holds it.
+	Release(ctx context.Context, view, name, owner string) error
+
+	// Acquire takes a partition over: it raises the partition's epoch, which
+	// fences every session acquired before, and returns a new one.
+	Acquire(ctx context.Context, view string, version, partition int) (Session, error)
+
+	// Checkpoints returns the checkpoints of all partitions of a version.
+	Checkpoints(ctx context.Context, view string, version int) ([]Checkpoint, error)
+
+	// Parked returns the parked streams of one partition with their data.
+	Parked(ctx context.Context, view string, version, partition int) (map[string][]byte, error)
+
+	// Dump yields everything in a version, in no particular order.
+	Dump(ctx context.Context, view string, version int) iter.Seq2[Item, error]
+
+	Reader
+}
+
+// A Reader reads the active version of views. Each method returns
+// [ErrNotBuilt] while a view has none.
+type Reader interface {
+	// Active returns the active version.
+	Active(ctx context.Context, view string) (VersionInfo, error)
+
+	// Checkpoint returns the checkpoint of the partition of the active version
+	// that key belongs to.
+	Checkpoint(ctx context.Context, view, key string) (Checkpoint, error)
+
+	// Documents returns the documents of keys, nil for one that is missing.
+	Documents(ctx context.Context, view, collection string, keys []string) ([][]byte, error)
+
+	// Counts returns the counters of keys, 0 for one that was never counted.
+	Counts(ctx context.Context, view, collection string, keys []string) ([]int64, error)
+
+	// Top returns the n highest counters, highest first, equal ones by key.
+	Top(ctx context.Context, view, collection string, n int) ([]Count, error)
+
+	// Range returns members of one key of an index.
+	Range(ctx context.Context, view, collection, key string, r Range) ([]Member, error)
+}
+
+// A Session writes one partition of one version of a view. It is used by one
+// goroutine at a time, but for Close.
+type Session interface {
+	// Checkpoint returns the position up to which events are applied, and the
+	// session's epoch.
+	Checkpoint() Checkpoint
+
+	// Parked returns the parked streams of the partition with their data.
+	Parked(ctx context.Context) (map[string][]byte, error)
+
+	// Documents returns the documents of keys, nil for one that is missing.
+	Documents(ctx context.Context, collection string, keys []string) ([][]byte, error)
+
+	// Counts returns the counters of keys, 0 for one that was never counted.
+	Counts(ctx context.Context, collection string, keys []string) ([]int64, error)
+
+	// Commit makes the changes of a batch and moves the checkpoint to its
+	// position, all in one atomic step and only if this session still has the
+	// partition; otherwise it changes nothing and returns [ErrFenced]. After
+	// any error the session must not be used again. Commit keeps nothing of b.
+	Commit(ctx context.Context, b *Batch) error
+
+	// Close releases the session's connection. It does not give up the epoch.
+	Close() error
+}
+
+// VersionInfo describes a version of a view.
+type VersionInfo struct {
+	Number     int       `json:"number"` // 1, 2, 3 …
+	Partitions int       `json:"partitions"`
+	Definition int       `json:"definition"` // see [Definition]
+	Created    time.Time `json:"created"`
+	Active     bool      `json:"-"`
+}
+
+// A Checkpoint says how far a partition is.
+type Checkpoint struct {
+	Epoch    uint64 // raised by each take-over
+	Position eventstore.Position
+}
+
+// A Batch is what changes in one partition in one step.
+type Batch struct {
+	Position  eventstore.Position // never lower than before
+	Documents []DocumentChanges   // each collection at most once
+	Counters  []CounterChanges    // each collection at most once
+	Indexes   []IndexChanges      // each collection at most once
+	Parked    []ParkedChange      // each stream at most once
+}
+
+// DocumentChanges are the new documents of one collection. A key is in Put or
+// in Delete, once.
+type DocumentChanges struct {
+	Collection string
+	Put        []KeyValue
+	Delete     []string
+}
+
+// KeyValue is a document as it is stored.
+type KeyValue struct {
+	Key   string
+	Value []byte
+}
+
+// CounterChanges are the new values, not the differences, of counters of one
+// collection. Each key is there once.
+type CounterChanges struct {
+	Collection string
+	Set        []Count
+}
+
+// A Count is the value of one counter.
+type Count struct {
+	Key   string `json:"key"`
+	Value int64  `json:"value"`
+}
+
+// IndexChanges are changes of one index, in the order in which they apply.
+type IndexChanges struct {
+	Collection string
+	Entries    []Entry
+}
+
+// An Entry puts a member under a key of an index, with a score to sort by, or
+// takes it away. A member that is there gets the new score.
+type Entry struct {
+	Key    string
+	Member string
+	Score  float64
+	Remove bool
+}
+
+// A ParkedChange replaces the data of a parked stream; nil removes it.
+type ParkedChange struct {
+	Stream string
+	Data   []byte
+}
+
+// A Member of one key of an index.
+type Member struct {
+	Member string  `json:"member"`
+	Score  float64 `json:"score"`
+}
+
+// A Range chooses members of one key of an index. The zero value is all of
+// them, lowest score first, equal scores by member.
+type Range struct {
+	Min, Max *float64 // lowest and highest score, inclusive; nil is open
+	Reverse  bool     // highest score first
+	Offset   int      // leave out so many first
+	Limit    int      // at most so many; 0 means all
+}
+
+// An ItemKind says what an [Item] is.
+type ItemKind string
+
+// The kinds of items.
+const (
+	ItemDocument ItemKind = "document"
+	ItemCounter  ItemKind = "counter"
+	ItemIndex    ItemKind = "index"
+	ItemParked   ItemKind = "parked"
+)
+
+// An Item is one thing in a version of a view, see [ViewStore.Dump].
+type Item struct {
+	Kind       ItemKind
+	Collection string
+	Key        string  // of the document, counter or index; the stream of what is parked
+	Member     string  // of an index
+	Score      float64 // of an index
+	Count      int64   // of a counter
+	Value      []byte  // of a document, or of what is parked
+}
+
+// PartitionOf returns the partition in [0, partitions) of a key: FNV-1a, 64
+// bits, with the high half folded in. It never changes, because stored views
+// rely on it.
+func PartitionOf(key string, partitions int) int {
+	h := uint64(14695981039346656037)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	return int((h ^ h>>32) % uint64(partitions)) //nolint:gosec // a partition count is small and positive
+}
