@@ -1,0 +1,46 @@
+package aggregate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// A Command says which aggregate it is for.
+type Command interface {
+	AggregateID() string
+}
+
+// Handle returns a command handler: it loads the aggregate that the command
+// names, has decide answer with events, and appends them, as
+// [Repository.Execute] does. decide is usually a method expression, such as
+// order.Order.Place; a decide function for other events or another state does
+// not compile.
+func Handle[S Evolver[S, E], E any, C Command](r *Repository[S, E], decide func(S, C) ([]E, error)) func(context.Context, C) (eventstore.Receipt, error) {
+	return func(ctx context.Context, c C) (eventstore.Receipt, error) {
+		return r.Execute(ctx, c.AggregateID(), func(s S) ([]E, error) { return decide(s, c) })
+	}
+}
+
+// A RefusedError is a command that its aggregate refused by a rule of the
+// business: trying again without a change will not help. Nothing was appended.
+// Its text is that of Err.
+type RefusedError struct {
+	Stream  string
+	Version eventstore.Version // of the state that refused it
+	Err     error
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error that the aggregate's method returned.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Format prints the stream too with %+v.
+func (e *RefusedError) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('+') {
+		_, _ = fmt.Fprintf(f, "%s at version %d refused: ", e.Stream, e.Version)
+	}
+	_, _ = fmt.Fprintf(f, "%v", e.Err)
+}

@@ -1,0 +1,64 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// Recover turns a panic of a handler into a [*PanicError], so that one bad
+// command does not end the process.
+func Recover() Middleware {
+	return func(name string, next Handler) Handler {
+		return func(ctx context.Context, cmd any) (r eventstore.Receipt, err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					err = &PanicError{Command: name, Value: p, Stack: debug.Stack()}
+				}
+			}()
+			return next(ctx, cmd)
+		}
+	}
+}
+
+// A PanicError is a handler that panicked. Whether it had appended anything
+// before is not known.
+type PanicError struct {
+	Command string
+	Value   any
+	Stack   []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("command %s: panic: %v", e.Command, e.Value) }
+
+// Log writes a line for each command: on level debug when it was carried out,
+// info when it failed.
+func Log(l *slog.Logger) Middleware {
+	return func(name string, next Handler) Handler {
+		return func(ctx context.Context, cmd any) (eventstore.Receipt, error) {
+			start := time.Now()
+			r, err := next(ctx, cmd)
+			if err != nil {
+				l.InfoContext(ctx, "command failed", "command", name, "error", err, "took", time.Since(start))
+			} else {
+				l.DebugContext(ctx, "command done", "command", name, "stream", r.Stream, "version", r.Version, "repeated", r.Repeated, "took", time.Since(start))
+			}
+			return r, err
+		}
+	}
+}
+
+// Timeout gives each command at most d.
+func Timeout(d time.Duration) Middleware {
+	return func(_ string, next Handler) Handler {
+		return func(ctx context.Context, cmd any) (eventstore.Receipt, error) {
+			ctx, cancel := context.WithTimeout(ctx, d)
+			defer cancel()
+			return next(ctx, cmd)
+		}
+	}
+}
