@@ -1,0 +1,94 @@
+package streamrules
+
+import "github.com/foldstream/foldstream/eventstore"
+
+// check compares the stream with what o expects. It reports done with the
+// first receipt when o repeats an earlier append.
+func (o *Op) check(v View, s State) (p Plan, done bool, err error) {
+	switch {
+	case o.Expected == eventstore.StreamExists && !o.exists(v, s):
+		return Plan{}, false, o.conflict(s)
+	case o.Expected == eventstore.Any || o.Expected == eventstore.StreamExists:
+		return o.checkRecent(v, s)
+	case o.Expected < 0:
+		return Plan{}, false, &eventstore.InvalidError{What: "expected version", Value: o.Expected.String(), Remedy: "use Any, NoStream, StreamExists or Exact"}
+	}
+	switch want, _ := o.Expected.Version(); {
+	case want > s.Last:
+		return Plan{}, false, o.conflict(s)
+	case want < s.Last:
+		return o.checkEarlier(v, s, want)
+	}
+	return Plan{}, false, nil
+}
+
+func (o *Op) exists(v View, s State) bool {
+	if s.SoftDeleted() {
+		return false
+	}
+	return s.Last > 0 || v.State(eventstore.MetadataStream(o.Stream)).Last > 0
+}
+
+// checkRecent finds a repetition among the ids that the store remembers: the
+// first id decides whether it is one, and then all must be known.
+func (o *Op) checkRecent(v View, s State) (Plan, bool, error) {
+	var last Place
+	for i := range o.Events {
+		id := o.Events[i].ID
+		place, ok := Place{}, false
+		if !id.IsZero() {
+			place, ok = v.Recent(id)
+		}
+		switch known := ok && place.Stream == o.Stream; {
+		case known:
+			last = place
+		case i == 0:
+			return Plan{}, false, nil
+		default:
+			return Plan{}, false, o.conflict(s)
+		}
+	}
+	if last.Version == 0 {
+		return Plan{}, false, nil
+	}
+	return o.repeated(last.Version, last.Position), true, nil
+}
+
+// checkEarlier compares the ids with those of the events that follow version
+// want, which the stream is beyond.
+func (o *Op) checkEarlier(v View, s State, want eventstore.Version) (Plan, bool, error) {
+	var pos eventstore.Position
+	at := want
+	for i := range o.Events {
+		at++
+		var id eventstore.ID
+		if at <= s.Last {
+			var err error
+			if id, pos, err = v.EventAt(o.Stream, at); err != nil {
+				return Plan{}, false, err
+			}
+		}
+		switch {
+		case !id.IsZero() && id == o.Events[i].ID:
+		case i == 0 && want == 0 && s.SoftDeleted():
+			return Plan{}, false, nil
+		default:
+			return Plan{}, false, o.conflict(s)
+		}
+	}
+	if at > want {
+		return o.repeated(at, pos), true, nil
+	}
+	if o.Kind != Append && want == 0 && s.SoftDeleted() {
+		return Plan{}, false, nil // a deleted stream is no stream
+	}
+	return Plan{}, false, o.conflict(s)
+}
+
+func (o *Op) repeated(v eventstore.Version, p eventstore.Position) Plan {
+	return Plan{Receipt: eventstore.Receipt{Stream: o.Stream, Version: v, Position: p, Repeated: true}}
+}
+
+func (o *Op) conflict(s State) error {
+	return &eventstore.ConflictError{Stream: o.Stream, Expected: o.Expected, Actual: s.Last}
+}

@@ -1,0 +1,104 @@
+package memstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/internal/streamrules"
+)
+
+// do decides op and carries it out in one step.
+func (s *Store) do(ctx context.Context, op streamrules.Op) (eventstore.Receipt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.alive(ctx); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	plan, err := op.Decide((*view)(s))
+	if err != nil || plan.N == 0 {
+		return plan.Receipt, err
+	}
+	created := s.now().UTC().Round(0)
+	for i := range plan.N {
+		s.write(&plan.Writes[i], created)
+		if i == 0 {
+			plan.Receipt.Position = s.head
+		}
+	}
+	s.waiters.Wake()
+	return plan.Receipt, nil
+}
+
+func (s *Store) write(w *streamrules.Write, created time.Time) {
+	st := s.stream(w.Stream)
+	st.State = w.After(st.State)
+	size := 0
+	for i := range w.Events {
+		size += len(w.Events[i].Data)
+	}
+	data := make([]byte, 0, size)
+	for i := range w.Events {
+		e := &w.Events[i]
+		at := len(data)
+		data = append(data, e.Data...)
+		r := s.next()
+		*r = eventstore.Recorded{
+			ID: e.ID, Stream: w.Stream, Version: w.First + eventstore.Version(i), Position: s.head,
+			Type: e.Type, ContentType: e.ContentType, Created: created,
+			Data: data[at:len(data):len(data)], Metadata: e.Metadata,
+		}
+		if r.ID.IsZero() {
+			r.ID = eventstore.NewID()
+		}
+		if r.ContentType == "" {
+			r.ContentType = eventstore.ContentTypeBinary
+		}
+		st.events = append(st.events, r)
+		s.recent.Add(r.ID, streamrules.Place{Stream: r.Stream, Version: r.Version, Position: r.Position})
+	}
+	s.waiters.WakeStream(w.Stream)
+	orig, isMeta := streamrules.Original(w.Stream)
+	if isMeta {
+		s.stream(orig).Meta = w.Metadata()
+	}
+	if w.Tombstone {
+		s.waiters.WakeStream(eventstore.MetadataStream(w.Stream))
+	}
+}
+
+func (s *Store) stream(name string) *stream {
+	st := s.streams[name]
+	if st == nil {
+		st = new(stream)
+		s.streams[name] = st
+	}
+	return st
+}
+
+// next returns room for the event at the position after the head.
+func (s *Store) next() *eventstore.Recorded {
+	i := int(s.head % chunkSize)
+	if i == 0 {
+		s.log = append(s.log, new(chunk))
+	}
+	s.head++
+	return &s.log[len(s.log)-1][i]
+}
+
+// A view is the store as a decision sees it; the lock is held.
+type view Store
+
+func (v *view) State(stream string) streamrules.State {
+	if st := v.streams[stream]; st != nil {
+		return st.State
+	}
+	return streamrules.State{}
+}
+
+func (v *view) EventAt(stream string, at eventstore.Version) (eventstore.ID, eventstore.Position, error) {
+	r := v.streams[stream].events[at-1]
+	return r.ID, r.Position, nil
+}
+
+func (v *view) Recent(id eventstore.ID) (streamrules.Place, bool) { return v.recent.Find(id) }
