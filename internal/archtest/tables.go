@@ -1,0 +1,121 @@
+package archtest
+
+// A pattern is a package path relative to the module, "x/..." for x and all
+// below it, or "..." for all.
+
+// arrow says which packages of this module a package may import in files that
+// are not tests. The first row that matches a package counts.
+type arrow struct {
+	from string
+	to   []string
+}
+
+var arrows = []arrow{
+	// Ports. They know nothing of each other but eventstore.
+	{"eventstore", nil},
+	{"aggregate", []string{"eventstore"}},
+	{"command", []string{"eventstore"}},
+	{"process", []string{"eventstore"}},
+	{"projection", []string{"eventstore"}},
+	{"query", []string{"eventstore"}},
+
+	// Drivers, adapters and suites know their port.
+	{"eventstore/codec/...", []string{"eventstore", "eventstore/codec/..."}},
+	{"eventstore/eventstoretest/...", []string{"eventstore", "eventstore/eventstoretest/..."}},
+	{"eventstore/internal/...", []string{"eventstore", "eventstore/internal/..."}},
+	{"eventstore/memstore/...", []string{"eventstore", "eventstore/internal/...", "eventstore/memstore/..."}},
+	{"eventstore/logstore/...", []string{"eventstore", "eventstore/internal/...", "eventstore/logstore/..."}},
+	{"eventstore/esdbstore/...", []string{"eventstore", "eventstore/internal/...", "eventstore/esdbstore/..."}},
+	{"eventstore/esdbserver/...", []string{"eventstore", "eventstore/internal/...", "eventstore/esdbserver/..."}},
+	{"aggregate/aggregatetest/...", []string{"eventstore", "aggregate"}},
+	{"command/...", []string{"eventstore", "command/..."}},
+	{"query/...", []string{"eventstore", "query/..."}},
+	{"process/...", []string{"eventstore", "process/..."}},
+	{"projection/internal/...", []string{"eventstore", "projection", "projection/internal/..."}},
+	{"projection/memview/...", []string{"eventstore", "projection", "projection/internal/...", "projection/memview/..."}},
+	{"projection/projectiontest/...", []string{"eventstore", "projection", "projection/projectiontest/..."}},
+	{"projection/redisview/...", []string{"eventstore", "projection", "projection/internal/...", "projection/redisview/..."}},
+
+	// Programs may use everything that is not a program. The domain packages of
+	// the example are held further by domain below.
+	{"examples/shop/cart", domain},
+	{"examples/shop/order", domain},
+	{"examples/shop/terms", domain},
+	{"examples/...", append([]string{"examples/..."}, library...)},
+	{"benchmarks/...", append([]string{"benchmarks/..."}, library...)},
+	{"cmd/...", append([]string{"internal/cli/...", "internal/console/..."}, library...)},
+	{"internal/cli/...", append([]string{"internal/cli/...", "internal/console/..."}, library...)},
+	{"internal/console/...", append([]string{"internal/console/..."}, library...)},
+
+	// Helpers of tests and programs.
+	{"internal/archtest", nil},
+	{"internal/redisproc", nil},
+	{"internal/redistest", []string{"internal/redisproc"}},
+}
+
+// library is what programs may use.
+var library = []string{
+	"aggregate/...", "command/...", "eventstore/...", "process/...", "projection/...", "query/...",
+	"internal/redisproc", "internal/redistest",
+}
+
+// programs may not be imported by library packages, their tests included.
+var programs = []string{"benchmarks/...", "cmd/...", "examples/...", "internal/cli/...", "internal/console/..."}
+
+// domain lists the packages that show that a domain needs no framework: they
+// import each other and the standard library only.
+var domain = []string{"examples/shop/cart", "examples/shop/order", "examples/shop/terms"}
+
+// stdlibOnly lists the packages that must not use third parties, whatever
+// thirdParty says: the ports, and the doubles that users' tests link.
+var stdlibOnly = append([]string{
+	"aggregate", "command", "eventstore", "process", "projection", "query",
+	"eventstore/internal/...", "eventstore/memstore/...", "projection/memview/...",
+}, domain...)
+
+// use says which third-party modules the packages that match from may import.
+// The rows that match a package add up.
+type use struct {
+	from    string
+	modules []string
+}
+
+const (
+	esdb        = "github.com/EventStore/EventStore-Client-Go/v4"
+	goRedis     = "github.com/redis/go-redis/v9"
+	grpc        = "google.golang.org/grpc"
+	kong        = "github.com/alecthomas/kong"
+	miniredis   = "github.com/alicebob/miniredis/v2"
+	msgpack     = "github.com/vmihailenco/msgpack/v5"
+	progressbar = "github.com/schollz/progressbar/v3"
+	protobuf    = "google.golang.org/protobuf"
+	rapid       = "pgregory.net/rapid"
+	testify     = "github.com/stretchr/testify"
+	xsys        = "golang.org/x/sys"
+	xxhash      = "github.com/cespare/xxhash/v2"
+)
+
+// thirdParty is for files that are not tests.
+var thirdParty = []use{
+	{"eventstore/codec", []string{msgpack}},
+	{"eventstore/esdbserver", []string{grpc, protobuf}},
+	{"eventstore/esdbstore", []string{esdb, grpc}},
+	{"eventstore/eventstoretest", []string{testify}},
+	{"eventstore/logstore", []string{xsys, xxhash}},
+	{"aggregate/aggregatetest", []string{testify}},
+	{"projection/projectiontest", []string{testify}},
+	{"projection/redisview", []string{goRedis, msgpack}},
+	{"examples/shop", []string{goRedis, kong, miniredis, progressbar}},
+	{"benchmarks", []string{goRedis, kong, progressbar}},
+	{"internal/cli", []string{kong, progressbar}},
+	{"internal/redistest", []string{goRedis}},
+}
+
+// thirdPartyTests is for test files, besides what thirdParty gives the package.
+var thirdPartyTests = []use{
+	{"...", []string{testify}},
+	{"eventstore/...", []string{rapid}},
+	{"projection/...", []string{goRedis, rapid}},
+	{"examples/shop/...", []string{goRedis}},
+	{"internal/redistest", []string{goRedis}},
+}
