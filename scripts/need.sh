@@ -9,10 +9,11 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 [ "$(go env CGO_ENABLED)" = 1 ] || missing+=(gcc libc6-dev)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+say_what() {
 	echo "foldstream's tests need ${missing[*]} (Debian's package names): install them, for example with: sudo apt-get install ${missing[*]}" >&2
 	exit 1
-fi
+}
+[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || say_what
 
 # The package would start a server on port 6379, and again at every boot. The
 # tests start servers of their own, on free ports.
@@ -25,9 +26,9 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 echo "installing ${missing[*]}" >&2
 {
-	apt-get -q -o Acquire::Retries=3 update
-	apt-get -q -y -o Acquire::Retries=3 install --no-install-recommends "${missing[@]}"
-} </dev/null >&2
+	apt-get -qq -o Acquire::Retries=3 update &&
+		apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install --no-install-recommends "${missing[@]}"
+} </dev/null >&2 || say_what
 if [ -d /run/systemd/system ] && [[ " ${missing[*]} " == *" redis-server "* ]]; then
 	systemctl disable --quiet redis-server || true
 fi
