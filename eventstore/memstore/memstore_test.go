@@ -16,3 +16,7 @@ func TestConformance(t *testing.T) {
 		ContentTypes:   true,
 	}.Run(t)
 }
+
+func BenchmarkStore(b *testing.B) {
+	eventstoretest.Benchmark(b, func(*testing.B) eventstore.Store { return memstore.New(nil) })
+}

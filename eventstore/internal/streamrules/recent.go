@@ -1,6 +1,10 @@
 package streamrules
 
-import "github.com/foldstream/foldstream/eventstore"
+import (
+	"encoding/binary"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
 
 // RecentLimit is how many event ids a [Recent] remembers.
 const RecentLimit = 1 << 16
@@ -15,38 +19,84 @@ type Place struct {
 // Recent remembers the ids of the last [RecentLimit] events, so that a repeated
 // append that expects no version is recognized. The zero value is empty. It is
 // not safe for concurrent use.
+//
+// It is a ring with a hash table of indexes into it (linear probing), because
+// a map costs more than all the rest of an append in memory.
 type Recent struct {
-	at   map[eventstore.ID]Place
-	ring []mark
-	next int
+	ring  []mark
+	next  int      // the oldest, once the ring is full
+	table []uint32 // index into ring plus one; 0 is free; a power of two, at least twice as long as ring
 }
 
 type mark struct {
-	id  eventstore.ID
-	pos eventstore.Position
+	id    eventstore.ID
+	place Place
 }
 
 // Add remembers an id, and forgets the oldest when there are too many.
 func (r *Recent) Add(id eventstore.ID, p Place) {
-	if r.at == nil {
-		r.at = make(map[eventstore.ID]Place)
-	}
-	m := mark{id, p.Position}
+	i := r.next
 	if len(r.ring) < RecentLimit {
-		r.ring = append(r.ring, m)
-	} else {
-		old := r.ring[r.next]
-		if r.at[old.id].Position == old.pos { // else used again since
-			delete(r.at, old.id)
+		i = len(r.ring)
+		r.ring = append(r.ring, mark{id, p})
+		if 2*len(r.ring) > len(r.table) {
+			r.grow()
+			return
 		}
-		r.ring[r.next] = m
-		r.next = (r.next + 1) % RecentLimit
+	} else {
+		r.forget(i)
+		r.ring[i] = mark{id, p}
+		r.next = (i + 1) % RecentLimit
 	}
-	r.at[id] = p
+	r.table[r.slot(id)] = uint32(i) + 1
 }
 
 // Find returns the last place of an id.
 func (r *Recent) Find(id eventstore.ID) (Place, bool) {
-	p, ok := r.at[id]
-	return p, ok
+	if len(r.table) == 0 {
+		return Place{}, false
+	}
+	if i := r.table[r.slot(id)]; i > 0 {
+		return r.ring[i-1].place, true
+	}
+	return Place{}, false
+}
+
+// slot returns where id is in the table, or the free slot where it belongs.
+func (r *Recent) slot(id eventstore.ID) int {
+	for s := r.home(id); ; s = (s + 1) & (len(r.table) - 1) {
+		if i := r.table[s]; i == 0 || r.ring[i-1].id == id {
+			return s
+		}
+	}
+}
+
+func (r *Recent) home(id eventstore.ID) int {
+	h := binary.LittleEndian.Uint64(id[:8]) ^ binary.LittleEndian.Uint64(id[8:])
+	h *= 0x9E3779B97F4A7C15
+	return int(h>>32) & (len(r.table) - 1)
+}
+
+func (r *Recent) grow() {
+	r.table = make([]uint32, max(64, 2*len(r.table)))
+	for i := range r.ring {
+		r.table[r.slot(r.ring[i].id)] = uint32(i) + 1
+	}
+}
+
+// forget takes ring[i] out of the table and closes the hole it leaves.
+func (r *Recent) forget(i int) {
+	hole := r.slot(r.ring[i].id)
+	if r.table[hole] != uint32(i)+1 {
+		return // used again since
+	}
+	r.table[hole] = 0
+	mask := len(r.table) - 1
+	for s := (hole + 1) & mask; r.table[s] != 0; s = (s + 1) & mask {
+		home := r.home(r.ring[r.table[s]-1].id)
+		if (s-home)&mask >= (s-hole)&mask {
+			r.table[hole], r.table[s] = r.table[s], 0
+			hole = s
+		}
+	}
 }

@@ -1,0 +1,40 @@
+package streamrules
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// The table must agree with a map, through growth, eviction and ids used again.
+func TestRecentAgreesWithAMap(t *testing.T) {
+	t.Parallel()
+	var r Recent
+	rnd := rand.New(rand.NewPCG(1, 2))
+	last := make(map[eventstore.ID]eventstore.Position)
+	var order []eventstore.ID
+	for p := eventstore.Position(1); p <= 3*RecentLimit; p++ {
+		id := eventstore.ID{byte(rnd.Uint32()), byte(rnd.Uint32()), byte(rnd.Uint32() % 8)}
+		last[id] = p
+		order = append(order, id)
+		r.Add(id, Place{Position: p})
+		if p > RecentLimit {
+			old := order[p-RecentLimit-1]
+			place, ok := r.Find(old)
+			require.Equal(t, last[old] > p-RecentLimit, ok)
+			if ok {
+				require.Equal(t, last[old], place.Position)
+			}
+		}
+		probe := order[rnd.IntN(len(order))]
+		place, ok := r.Find(probe)
+		known := last[probe]+RecentLimit > p
+		require.Equal(t, known, ok)
+		if known {
+			require.Equal(t, last[probe], place.Position)
+		}
+	}
+}

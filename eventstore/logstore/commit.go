@@ -1,0 +1,181 @@
+package logstore
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/internal/streamrules"
+)
+
+// Group commit without a goroutine of its own: who finds nobody at work
+// becomes the leader, carries out all that is queued with one write and one
+// sync, answers, and hands the lead to the first that came meanwhile.
+
+type requestState uint8
+
+const (
+	queued  requestState = iota
+	leading              // has been given the lead, but does not know it yet
+	taken                // is being carried out
+	done
+)
+
+type request struct {
+	op    streamrules.Op
+	size  int
+	state requestState  // guarded by queue.mu
+	wake  chan struct{} // gets one value when state becomes leading or done
+
+	receipt eventstore.Receipt
+	err     error
+	written bool // is part of what the leader has not yet synced
+}
+
+type queue struct {
+	mu      sync.Mutex
+	idle    sync.Cond // on mu: busy became false
+	waiting []*request
+	spare   []*request // for the next waiting
+	busy    bool       // somebody leads
+	refuse  error      // why nothing is accepted any more
+}
+
+// batchSize is how many bytes of events one write takes in, if more are
+// waiting.
+const batchSize = 4 << 20
+
+// do carries out op and returns when it is durable.
+func (s *Store) do(ctx context.Context, op streamrules.Op) (eventstore.Receipt, error) {
+	if err := s.alive(ctx); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	r := &request{op: op}
+	for i := range op.Events {
+		r.size += op.Events[i].Size()
+	}
+	if leads, err := s.queue.enter(r); err != nil {
+		return eventstore.Receipt{}, err
+	} else if !leads {
+		if leads, err := s.queue.await(ctx, r); !leads {
+			return r.receipt, err
+		}
+	}
+	batch := s.queue.take()
+	s.commit(batch)
+	s.queue.finish(r, batch, s.failure)
+	return r.receipt, r.err
+}
+
+// enter queues r and reports whether its caller now leads.
+func (q *queue) enter(r *request) (leads bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.refuse != nil {
+		return false, q.refuse
+	}
+	q.waiting = append(q.waiting, r)
+	if !q.busy {
+		q.busy = true
+		return true, nil
+	}
+	r.wake = make(chan struct{}, 1)
+	return false, nil
+}
+
+// await returns once r was answered, or its caller leads, or ctx is done
+// before anybody took r.
+func (q *queue) await(ctx context.Context, r *request) (leads bool, err error) {
+	select {
+	case <-r.wake:
+	case <-ctx.Done():
+		if q.withdraw(r) {
+			return false, ctx.Err()
+		}
+		<-r.wake // it is being carried out; the answer is near
+	}
+	return r.state == leading, r.err
+}
+
+// withdraw takes r out of the queue unless it has been taken.
+func (q *queue) withdraw(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r.state == taken || r.state == done {
+		return false
+	}
+	i := slices.Index(q.waiting, r)
+	if i < 0 {
+		return false
+	}
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	if r.state == leading {
+		q.handOn()
+	}
+	return true
+}
+
+// take returns the requests for one write, at least one: the first is the
+// leader's own.
+func (q *queue) take() []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.waiting) && (n == 0 || size+q.waiting[n].size <= batchSize) {
+		q.waiting[n].state = taken
+		size += q.waiting[n].size
+		n++
+	}
+	batch := q.waiting[:n:n]
+	q.waiting = append(q.spare[:0], q.waiting[n:]...)
+	q.spare = nil
+	return batch
+}
+
+// finish answers batch and hands the lead on. Requests that still wait are
+// answered too when the store has failed.
+func (q *queue) finish(own *request, batch []*request, failure error) {
+	q.mu.Lock()
+	if q.refuse == nil && failure != nil {
+		q.refuse = failure
+	}
+	for _, r := range batch {
+		r.state = done
+	}
+	if q.refuse != nil {
+		for _, r := range q.waiting {
+			r.state, r.err = done, q.refuse
+		}
+		batch = append(batch, q.waiting...)
+		q.waiting = nil
+	}
+	q.handOn()
+	q.mu.Unlock()
+	for _, r := range batch {
+		if r != own {
+			r.wake <- struct{}{}
+		}
+	}
+}
+
+// handOn gives the lead to the first that waits; the lock is held.
+func (q *queue) handOn() {
+	if len(q.waiting) == 0 {
+		q.busy = false
+		q.idle.Broadcast()
+		return
+	}
+	q.waiting[0].state = leading
+	q.waiting[0].wake <- struct{}{}
+}
+
+// shut lets nothing in any more and waits for the leader to finish.
+func (q *queue) shut() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refuse = eventstore.ErrClosed
+	for q.busy {
+		q.idle.Wait()
+	}
+}

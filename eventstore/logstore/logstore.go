@@ -1,0 +1,197 @@
+package logstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"sync"
+
+	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/internal/streamrules"
+)
+
+// A Store keeps events in a directory. It is safe for concurrent use; the
+// package comment says what it guarantees.
+//
+// No lock is held while a sequence yields, so that a reader may be as slow as
+// it likes, and may call the store.
+type Store struct {
+	dir    string
+	opts   Options
+	id     eventstore.ID
+	lock   *os.File
+	closed chan struct{}
+	once   sync.Once
+	result error // of Close
+
+	queue queue
+
+	// The leader's own.
+	batch   batch
+	recent  streamrules.Recent
+	failure error
+
+	mu      sync.RWMutex // guards what follows, and the published part of streams and segments
+	streams map[string]*stream
+	segs    []*segment // never empty
+	head    eventstore.Position
+	known   int   // streams with events
+	used    int64 // bytes in the segments
+	waiters streamrules.Waiters
+
+	mapped sync.RWMutex // held for reading while a mapping is in use
+}
+
+var _ eventstore.Store = (*Store)(nil)
+
+// Append implements [eventstore.Store]. Calls that come together share one
+// write and one sync. A call whose ctx ends before it was its turn writes
+// nothing; after that it waits for its answer.
+func (s *Store) Append(ctx context.Context, stream string, expected eventstore.Expected, events ...eventstore.Event) (eventstore.Receipt, error) {
+	if err := eventstore.CheckStream(stream); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	if err := eventstore.CheckEvents(stream, s.opts.MaxAppendSize, events); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	return s.do(ctx, streamrules.Op{Kind: streamrules.Append, Stream: stream, Expected: expected, Events: events})
+}
+
+// Delete implements [eventstore.Store]. The receipt's version is that of the
+// last event hidden.
+func (s *Store) Delete(ctx context.Context, stream string, expected eventstore.Expected) (eventstore.Receipt, error) {
+	if err := streamrules.CheckMetadataStream(stream); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	return s.do(ctx, streamrules.Op{Kind: streamrules.Delete, Stream: stream, Expected: expected})
+}
+
+// Tombstone implements [eventstore.Store].
+func (s *Store) Tombstone(ctx context.Context, stream string, expected eventstore.Expected) (eventstore.Receipt, error) {
+	if err := streamrules.CheckMetadataStream(stream); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	return s.do(ctx, streamrules.Op{Kind: streamrules.Tombstone, Stream: stream, Expected: expected})
+}
+
+// SetStreamMetadata implements [eventstore.Store]. The receipt is that of the
+// stream $$stream.
+func (s *Store) SetStreamMetadata(ctx context.Context, stream string, expected eventstore.Expected, meta eventstore.StreamMetadata) (eventstore.Receipt, error) {
+	if err := streamrules.CheckMetadataStream(stream); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	op, err := streamrules.MetadataOp(stream, expected, meta)
+	if err != nil {
+		return eventstore.Receipt{}, fmt.Errorf("set metadata of %q: %w", stream, err)
+	}
+	if err := eventstore.CheckEvents(op.Stream, s.opts.MaxAppendSize, op.Events); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	return s.do(ctx, op)
+}
+
+// StreamMetadata implements [eventstore.Store].
+func (s *Store) StreamMetadata(ctx context.Context, stream string) (eventstore.StreamMetadata, eventstore.Version, error) {
+	if err := streamrules.CheckMetadataStream(stream); err != nil {
+		return eventstore.StreamMetadata{}, 0, err
+	}
+	if err := s.alive(ctx); err != nil {
+		return eventstore.StreamMetadata{}, 0, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st := s.streams[stream]
+	switch {
+	case st != nil && st.state.Tombstoned:
+		return eventstore.StreamMetadata{}, 0, &eventstore.StreamDeletedError{Stream: stream}
+	case st == nil || st.state.Meta == nil:
+		return eventstore.StreamMetadata{}, 0, nil
+	}
+	version := s.streams[eventstore.MetadataStream(stream)].state.Last
+	return streamrules.Clone(st.state.Meta), version, nil
+}
+
+// Head implements [eventstore.Store].
+func (s *Store) Head(ctx context.Context) (eventstore.Position, error) {
+	if err := s.alive(ctx); err != nil {
+		return 0, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.head, nil
+}
+
+// Read implements [eventstore.Store].
+func (s *Store) Read(ctx context.Context, stream string, opts eventstore.ReadOptions) iter.Seq2[eventstore.Recorded, error] {
+	return func(yield func(eventstore.Recorded, error) bool) { s.read(ctx, stream, opts, yield) }
+}
+
+// ReadAll implements [eventstore.Store].
+func (s *Store) ReadAll(ctx context.Context, opts eventstore.ReadAllOptions) iter.Seq2[eventstore.Recorded, error] {
+	return func(yield func(eventstore.Recorded, error) bool) { s.readAll(ctx, opts, yield) }
+}
+
+// Subscribe implements [eventstore.Store].
+func (s *Store) Subscribe(ctx context.Context, stream string, opts eventstore.SubscribeOptions) iter.Seq2[eventstore.Message, error] {
+	return func(yield func(eventstore.Message, error) bool) {
+		if err := eventstore.CheckStream(stream); err != nil {
+			yield(eventstore.Message{}, err)
+			return
+		}
+		streamrules.FollowStream(ctx, stream, &streamSource{s, stream}, opts.After, s.opts.Now, yield)
+	}
+}
+
+// SubscribeAll implements [eventstore.Store].
+func (s *Store) SubscribeAll(ctx context.Context, opts eventstore.SubscribeAllOptions) iter.Seq2[eventstore.Message, error] {
+	return func(yield func(eventstore.Message, error) bool) {
+		streamrules.FollowAll(ctx, &allSource{s, opts.Filter.Matcher()}, opts.After, yield)
+	}
+}
+
+// Stats says how much a [Store] holds.
+type Stats struct {
+	Events   uint64              // readable in the log
+	Streams  int                 // that have events, metastreams included
+	Segments int                 // files
+	Bytes    int64               // used in the files, which are sparse
+	Head     eventstore.Position // position of the last event
+}
+
+// Stats returns how much the store holds. It is cheap.
+func (s *Store) Stats() Stats {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return Stats{Events: uint64(s.head), Streams: s.known, Segments: len(s.segs), Bytes: s.used, Head: s.head}
+}
+
+// Close waits for the appends that have begun, syncs, and ends every sequence
+// that is being read with [eventstore.ErrClosed].
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		s.queue.shut()
+		close(s.closed)
+		var err error
+		if s.failure == nil {
+			err = s.sync()
+		}
+		s.mapped.Lock()
+		defer s.mapped.Unlock()
+		s.result = errors.Join(err, s.release())
+	})
+	return s.result
+}
+
+// release gives back files, mappings and the lock.
+func (s *Store) release() error {
+	var errs []error
+	for _, seg := range s.segs {
+		errs = append(errs, seg.close())
+	}
+	if err := errors.Join(append(errs, s.lock.Close())...); err != nil {
+		return fmt.Errorf("close %s: %w", s.dir, err)
+	}
+	return nil
+}
