@@ -28,6 +28,9 @@ var (
 	// ErrTooManyParked means that a partition has parked so many events that
 	// going on would hide a fault.
 	ErrTooManyParked = errors.New("projection: too many parked events")
+	// ErrOtherStore means that a view was built from another event store than
+	// the one it is to follow.
+	ErrOtherStore = errors.New("projection: view is ahead of the event store")
 	// ErrRunning means that what was asked for is under way already.
 	ErrRunning = errors.New("projection: already running")
 )

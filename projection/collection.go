@@ -1,0 +1,133 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+)
+
+// An Encoding turns documents into bytes and back. It is safe for concurrent
+// use. Equal documents should give equal bytes, so that views can be compared.
+type Encoding interface {
+	Marshal(v any) ([]byte, error)
+	Unmarshal(data []byte, v any) error
+}
+
+// A Collection has documents of type T by key. redisview.NewCollection and
+// memview.NewCollection make one. Its methods read the active version of its
+// view and return [ErrNotBuilt] while there is none. In a context from
+// [eventstore.ContextAfter] they wait until the view is that far, or return an
+// [*eventstore.NotCaughtUpError]. It is safe for concurrent use.
+//
+// A reader of several keys may see one a moment before another, even if one
+// event changed both.
+type Collection[T any] struct {
+	target
+	enc Encoding
+}
+
+// NewCollection returns the collection of a name in a view store. A nil opts
+// means the defaults.
+func NewCollection[T any](store ViewStore, name string, enc Encoding, opts *TargetOptions) *Collection[T] {
+	c := &Collection[T]{enc: enc}
+	c.init(store, name, opts)
+	return c
+}
+
+// Get returns the document of a key, or a [*NotFoundError].
+func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
+	var doc T
+	if err := c.fresh(ctx, key); err != nil {
+		return doc, err
+	}
+	found, err := c.store.Documents(ctx, c.view, c.name, []string{key})
+	if err != nil {
+		return doc, err
+	}
+	if found[0] == nil {
+		return doc, &NotFoundError{Collection: c.name, Key: key}
+	}
+	return c.decode(key, found[0])
+}
+
+// GetMany returns the documents of those keys that have one.
+func (c *Collection[T]) GetMany(ctx context.Context, keys ...string) (map[string]T, error) {
+	if err := c.fresh(ctx, keys...); err != nil {
+		return nil, err
+	}
+	found, err := c.store.Documents(ctx, c.view, c.name, keys)
+	if err != nil {
+		return nil, err
+	}
+	docs := make(map[string]T, len(keys))
+	for i, data := range found {
+		if data == nil {
+			continue
+		}
+		if docs[keys[i]], err = c.decode(keys[i], data); err != nil {
+			return nil, err
+		}
+	}
+	return docs, nil
+}
+
+func (c *Collection[T]) decode(key string, data []byte) (T, error) {
+	var doc T
+	if err := c.enc.Unmarshal(data, &doc); err != nil {
+		return doc, fmt.Errorf("projection: document %q of %s does not fit %T: %w; rebuild view %q", key, c.name, doc, err, c.view)
+	}
+	return doc, nil
+}
+
+// An Index has members by key, sorted by score. redisview.NewIndex and
+// memview.NewIndex make one. What is said of a [Collection] holds.
+type Index struct{ target }
+
+// NewIndex returns the index of a name in a view store. A nil opts means the
+// defaults.
+func NewIndex(store ViewStore, name string, opts *TargetOptions) *Index {
+	x := &Index{}
+	x.init(store, name, opts)
+	return x
+}
+
+// Range returns members of a key; none for a key that has none.
+func (x *Index) Range(ctx context.Context, key string, r Range) ([]Member, error) {
+	if err := x.fresh(ctx, key); err != nil {
+		return nil, err
+	}
+	return x.store.Range(ctx, x.view, x.name, key, r)
+}
+
+// Counters have whole numbers by key, ranked. redisview.NewCounters and
+// memview.NewCounters make them. What is said of a [Collection] holds.
+type Counters struct{ target }
+
+// NewCounters returns the counters of a name in a view store. A nil opts means
+// the defaults.
+func NewCounters(store ViewStore, name string, opts *TargetOptions) *Counters {
+	c := &Counters{}
+	c.init(store, name, opts)
+	return c
+}
+
+// Get returns the counter of a key, 0 if nothing was ever counted there.
+func (c *Counters) Get(ctx context.Context, key string) (int64, error) {
+	if err := c.fresh(ctx, key); err != nil {
+		return 0, err
+	}
+	found, err := c.store.Counts(ctx, c.view, c.name, []string{key})
+	if err != nil {
+		return 0, err
+	}
+	return found[0], nil
+}
+
+// Top returns the n highest counters, highest first, equal ones by key. It
+// reads all partitions, one after another: under traffic one may be a moment
+// ahead of another. After a position it waits for every partition.
+func (c *Counters) Top(ctx context.Context, n int) ([]Count, error) {
+	if err := c.freshAll(ctx); err != nil {
+		return nil, err
+	}
+	return c.store.Top(ctx, c.view, c.name, n)
+}

@@ -1,0 +1,28 @@
+package memview
+
+import (
+	"encoding/json"
+
+	"github.com/foldstream/foldstream/projection"
+)
+
+// NewCollection returns a collection of documents of type T, kept as JSON, in
+// s. A nil opts means the defaults.
+func NewCollection[T any](s *Store, name string, opts *projection.TargetOptions) *projection.Collection[T] {
+	return projection.NewCollection[T](s, name, asJSON{}, opts)
+}
+
+// NewIndex returns an index in s. A nil opts means the defaults.
+func NewIndex(s *Store, name string, opts *projection.TargetOptions) *projection.Index {
+	return projection.NewIndex(s, name, opts)
+}
+
+// NewCounters returns counters in s. A nil opts means the defaults.
+func NewCounters(s *Store, name string, opts *projection.TargetOptions) *projection.Counters {
+	return projection.NewCounters(s, name, opts)
+}
+
+type asJSON struct{}
+
+func (asJSON) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
+func (asJSON) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }

@@ -1,0 +1,214 @@
+package projection
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// A Projection says how events change one view. It is immutable after [New]
+// and may be given to several runners.
+type Projection struct {
+	name       string
+	codec      eventstore.Codec
+	definition int
+	store      ViewStore
+	targets    []bound
+	byType     map[string]*reaction // by the name under which an event is stored
+}
+
+// bound is a target as the engine sees it.
+type bound interface {
+	base() *target
+	newTable(opts *Options) table
+}
+
+func (t *target) base() *target { return t }
+
+// reaction is what one type of event does to the view.
+type reaction struct {
+	bindings []*binding
+	early    bool // the event is needed to know which keys it touches
+}
+
+// binding is one handler of one Go type of event.
+type binding struct {
+	target int // index in Projection.targets
+	// route adds what the event changes; nil for a document under the id of
+	// the event's aggregate.
+	route func(b *binding, event any, m Meta, ops []op) []op
+	fold  any // of a document: func(T, any, Meta) (T, error)
+}
+
+// op is a change that one event makes under one key.
+type op struct {
+	binding *binding
+	key     string
+	entry   Entry // of an index
+	by      int64 // of a counter
+}
+
+// A Part is an argument of [New].
+type Part func(*Projection) error
+
+// New returns the projection that fills the view of a name. Every target in
+// its parts belongs to that view and to one view store. codec knows the events
+// that the parts handle; events of other types are skipped undecoded.
+//
+// It panics when the parts do not fit together: such a program must not start.
+func New(name string, codec eventstore.Codec, parts ...Part) *Projection {
+	p := &Projection{name: name, codec: codec, definition: 1, byType: map[string]*reaction{}}
+	var errs []error
+	if name == "" {
+		errs = append(errs, errors.New("needs a name"))
+	}
+	for _, part := range parts {
+		errs = append(errs, part(p))
+	}
+	if len(p.targets) == 0 {
+		errs = append(errs, errors.New("handles no events; add projection.On, OnIndex or OnCount"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		panic(fmt.Errorf("projection %q: %w", name, err))
+	}
+	return p
+}
+
+// Name returns the name of the view.
+func (p *Projection) Name() string { return p.name }
+
+// types returns the names of the events that the projection handles.
+func (p *Projection) types() []string { return slices.Sorted(maps.Keys(p.byType)) }
+
+// Definition declares the version of what the handlers do; 1 without it. Raise
+// it with every change that would give another view for the same events: the
+// runner then builds a new version of the view beside the old one.
+func Definition(n int) Part {
+	return func(p *Projection) error {
+		if n < 1 {
+			return fmt.Errorf("definition %d: must be 1 or more", n)
+		}
+		p.definition = n
+		return nil
+	}
+}
+
+// On folds events of type E into documents: fold returns the document after
+// the event, given the one before or the zero value of T. It may return
+// [ErrDeleteDocument] to remove it. fold must depend on nothing but its
+// arguments, so that a rebuild gives the same again, and must not change what
+// the document before refers to, such as a map.
+//
+// The key is the id of the event's aggregate unless [Key] or [Keys] says
+// otherwise. An error or a panic of fold parks the event, see [Runner.Parked].
+func On[T, E any](c *Collection[T], fold func(T, E, Meta) (T, error), opts ...OnOption[E]) Part {
+	var o onOptions[E]
+	for _, opt := range opts {
+		opt(&o)
+	}
+	b := &binding{fold: func(doc T, event any, m Meta) (T, error) { return fold(doc, event.(E), m) }}
+	if o.keys != nil {
+		b.route = func(b *binding, event any, m Meta, ops []op) []op {
+			for _, key := range o.keys(event.(E), m) {
+				ops = append(ops, op{binding: b, key: key})
+			}
+			return ops
+		}
+	}
+	return func(p *Projection) error { return p.bind(reflect.TypeFor[E](), c, b) }
+}
+
+// ErrDeleteDocument is returned by a fold to remove the document.
+var ErrDeleteDocument = errors.New("projection: delete this document")
+
+// An OnOption is an option of [On].
+type OnOption[E any] func(*onOptions[E])
+
+type onOptions[E any] struct{ keys func(E, Meta) []string }
+
+// Key chooses the document that an event changes.
+func Key[E any](key func(event E, m Meta) string) OnOption[E] {
+	return Keys(func(event E, m Meta) []string { return []string{key(event, m)} })
+}
+
+// Keys chooses the documents that an event changes, each once. No keys means
+// that the event changes nothing.
+func Keys[E any](keys func(event E, m Meta) []string) OnOption[E] {
+	return func(o *onOptions[E]) { o.keys = keys }
+}
+
+// OnIndex changes an index by events of type E. entries must depend on nothing
+// but its arguments.
+func OnIndex[E any](x *Index, entries func(event E, m Meta) []Entry) Part {
+	b := &binding{route: func(b *binding, event any, m Meta, ops []op) []op {
+		for _, e := range entries(event.(E), m) {
+			ops = append(ops, op{binding: b, key: e.Key, entry: e})
+		}
+		return ops
+	}}
+	return func(p *Projection) error { return p.bind(reflect.TypeFor[E](), x, b) }
+}
+
+// A Delta is added to the counter of a key.
+type Delta struct {
+	Key string
+	By  int64
+}
+
+// OnCount changes counters by events of type E. deltas must depend on nothing
+// but its arguments. A counter that would leave the range of int64 parks the
+// event.
+func OnCount[E any](c *Counters, deltas func(event E, m Meta) []Delta) Part {
+	b := &binding{route: func(b *binding, event any, m Meta, ops []op) []op {
+		for _, d := range deltas(event.(E), m) {
+			ops = append(ops, op{binding: b, key: d.Key, by: d.By})
+		}
+		return ops
+	}}
+	return func(p *Projection) error { return p.bind(reflect.TypeFor[E](), c, b) }
+}
+
+func (p *Projection) bind(event reflect.Type, t bound, b *binding) error {
+	base := t.base()
+	if base.view != p.name {
+		return fmt.Errorf("%q belongs to view %q; set View in its options", base.name, base.view)
+	}
+	if p.store != nil && p.store != base.store && !sameStore(p.store, base.store) {
+		return fmt.Errorf("%q is in another view store than the targets before it", base.name)
+	}
+	p.store = base.store
+	if b.target = slices.Index(p.targets, t); b.target < 0 {
+		for _, other := range p.targets {
+			if other.base().name == base.name {
+				return fmt.Errorf("%q is there twice; use the same value in all parts", base.name)
+			}
+		}
+		b.target = len(p.targets)
+		p.targets = append(p.targets, t)
+	}
+	names := p.codec.TypeNames(event)
+	if len(names) == 0 {
+		return fmt.Errorf("event type %v is not registered; add codec.Type[%v](name)", event, event)
+	}
+	for _, name := range names {
+		r := p.byType[name]
+		if r == nil {
+			r = &reaction{}
+			p.byType[name] = r
+		}
+		r.bindings = append(r.bindings, b)
+		r.early = r.early || b.route != nil
+	}
+	return nil
+}
+
+// sameStore lets view stores that are made per target say that they keep
+// their views in one place.
+func sameStore(a, b ViewStore) bool {
+	s, ok := a.(interface{ SamePlace(ViewStore) bool })
+	return ok && s.SamePlace(b)
+}

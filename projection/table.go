@@ -1,0 +1,289 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// A table is the part of a target that one partition's worker has in memory:
+// what it has read and written, and what waits for the next commit.
+type table interface {
+	// startEmpty says that nothing is stored in the partition yet.
+	startEmpty()
+	// want notes that an op will need what is stored under its key.
+	want(o *op)
+	// load reads what was noted and is not here.
+	load(ctx context.Context, s Session) error
+	// apply makes a change in memory, or returns an error and makes none.
+	apply(o *op, event any, m *Meta) error
+	// undo takes back the last apply of an op that succeeded; it is called in
+	// reverse order, before anything else is applied.
+	undo(o *op)
+	// settle makes the applied changes of an event final: no undo will come.
+	settle()
+	// flush adds what has changed since the last flush to a batch.
+	flush(b *Batch) error
+	// flushed is called after the batch was committed.
+	flushed()
+}
+
+// cached keeps stored values by key for a worker: everything that it has
+// written is there, up to a limit.
+type cached[V any] struct {
+	name    string
+	limit   int
+	entries map[string]*cacheEntry[V]
+	missing []string         // to be loaded
+	dirty   []*cacheEntry[V] // to be flushed
+	past    []V              // values to undo to, of this event
+	pastHas []bool
+	// complete says that what is not here is not stored either, which saves
+	// the load while a view is built from nothing.
+	complete bool
+}
+
+type cacheEntry[V any] struct {
+	key    string
+	value  V
+	exists bool
+	dirty  bool
+	loaded bool
+}
+
+func newCached[V any](name string, limit int) cached[V] {
+	return cached[V]{name: name, limit: limit, entries: make(map[string]*cacheEntry[V])}
+}
+
+func (c *cached[V]) startEmpty() { c.complete = true }
+
+func (c *cached[V]) want(o *op) {
+	if c.entries[o.key] == nil {
+		c.entries[o.key] = &cacheEntry[V]{key: o.key, loaded: c.complete}
+		if !c.complete {
+			c.missing = append(c.missing, o.key)
+		}
+	}
+}
+
+// set changes an entry and keeps what was there for undo.
+func (c *cached[V]) set(e *cacheEntry[V], value V, exists bool) {
+	c.past, c.pastHas = append(c.past, e.value), append(c.pastHas, e.exists)
+	e.value, e.exists = value, exists
+	if !e.dirty {
+		e.dirty = true
+		c.dirty = append(c.dirty, e)
+	}
+}
+
+// undo leaves the entry dirty: writing what is stored again does no harm.
+func (c *cached[V]) undo(o *op) {
+	e, last := c.entries[o.key], len(c.past)-1
+	e.value, e.exists = c.past[last], c.pastHas[last]
+	c.past, c.pastHas = c.past[:last], c.pastHas[:last]
+}
+
+func (c *cached[V]) flushed() {
+	for _, e := range c.dirty {
+		e.dirty = false
+	}
+	clear(c.dirty)
+	c.dirty = c.dirty[:0]
+	if c.limit <= 0 || len(c.entries) <= c.limit {
+		return
+	}
+	c.complete = false
+	keep := c.limit - c.limit/8 // not one by one
+	for key := range c.entries {
+		if len(c.entries) <= keep {
+			return
+		}
+		delete(c.entries, key)
+	}
+}
+
+func (c *cached[V]) settle() {
+	clear(c.past)
+	c.past, c.pastHas = c.past[:0], c.pastHas[:0]
+}
+
+// documents is the table of a [Collection].
+type documents[T any] struct {
+	cached[T]
+	enc    Encoding
+	puts   []KeyValue
+	delete []string
+}
+
+func (c *Collection[T]) newTable(opts *Options) table {
+	return &documents[T]{cached: newCached[T](c.name, opts.cacheLimit()), enc: c.enc}
+}
+
+func (d *documents[T]) load(ctx context.Context, s Session) error {
+	if len(d.missing) == 0 {
+		return nil
+	}
+	found, err := s.Documents(ctx, d.name, d.missing)
+	if err != nil {
+		return err
+	}
+	for i, data := range found {
+		e := d.entries[d.missing[i]]
+		if data != nil {
+			if err := d.enc.Unmarshal(data, &e.value); err != nil {
+				return fmt.Errorf("document %q of %s does not fit %T: %w; rebuild the view", e.key, d.name, e.value, err)
+			}
+			e.exists = true
+		}
+		e.loaded = true
+	}
+	d.missing = d.missing[:0]
+	return nil
+}
+
+func (d *documents[T]) apply(o *op, event any, m *Meta) error {
+	e := d.entries[o.key]
+	doc, err := o.binding.fold.(func(T, any, Meta) (T, error))(e.value, event, *m)
+	switch {
+	case errors.Is(err, ErrDeleteDocument):
+		var none T
+		d.set(e, none, false)
+	case err != nil:
+		return err
+	default:
+		d.set(e, doc, true)
+	}
+	return nil
+}
+
+func (d *documents[T]) flush(b *Batch) error {
+	d.puts, d.delete = d.puts[:0], d.delete[:0]
+	for _, e := range d.dirty {
+		if !e.exists {
+			d.delete = append(d.delete, e.key)
+			continue
+		}
+		data, err := d.enc.Marshal(e.value)
+		if err != nil {
+			return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
+		}
+		d.puts = append(d.puts, KeyValue{Key: e.key, Value: data})
+	}
+	if len(d.puts)+len(d.delete) > 0 {
+		b.Documents = append(b.Documents, DocumentChanges{Collection: d.name, Put: d.puts, Delete: d.delete})
+	}
+	return nil
+}
+
+// counts is the table of [Counters].
+type counts struct {
+	cached[int64]
+	sets []Count
+}
+
+func (c *Counters) newTable(opts *Options) table {
+	return &counts{cached: newCached[int64](c.name, opts.cacheLimit())}
+}
+
+func (c *counts) load(ctx context.Context, s Session) error {
+	if len(c.missing) == 0 {
+		return nil
+	}
+	found, err := s.Counts(ctx, c.name, c.missing)
+	if err != nil {
+		return err
+	}
+	for i, n := range found {
+		e := c.entries[c.missing[i]]
+		e.value, e.exists, e.loaded = n, true, true
+	}
+	c.missing = c.missing[:0]
+	return nil
+}
+
+func (c *counts) apply(o *op, _ any, _ *Meta) error {
+	e := c.entries[o.key]
+	if o.by > 0 && e.value > math.MaxInt64-o.by || o.by < 0 && e.value < math.MinInt64-o.by {
+		return fmt.Errorf("counter %q of %s is at %d; adding %d leaves the range of int64", o.key, c.name, e.value, o.by)
+	}
+	c.set(e, e.value+o.by, true)
+	return nil
+}
+
+func (c *counts) flush(b *Batch) error {
+	c.sets = c.sets[:0]
+	for _, e := range c.dirty {
+		c.sets = append(c.sets, Count{Key: e.key, Value: e.value})
+	}
+	if len(c.sets) > 0 {
+		b.Counters = append(b.Counters, CounterChanges{Collection: c.name, Set: c.sets})
+	}
+	return nil
+}
+
+// members is the table of an [Index]. It keeps only what waits for the commit,
+// the last change of each member.
+type members struct {
+	name    string
+	entries []Entry
+	at      map[[2]string]int // key and member: place in entries
+	past    []pastEntry       // of this event
+}
+
+type pastEntry struct {
+	at   int
+	was  Entry
+	some bool // there was an entry
+}
+
+func (x *Index) newTable(*Options) table {
+	return &members{name: x.name, at: make(map[[2]string]int)}
+}
+
+func (x *members) startEmpty()                         {}
+func (x *members) want(*op)                            {}
+func (x *members) load(context.Context, Session) error { return nil }
+
+func (x *members) apply(o *op, _ any, _ *Meta) error {
+	if math.IsNaN(o.entry.Score) {
+		return fmt.Errorf("member %q under %q of %s has no score (NaN)", o.entry.Member, o.key, x.name)
+	}
+	id := [2]string{o.key, o.entry.Member}
+	i, ok := x.at[id]
+	if !ok {
+		x.at[id] = len(x.entries)
+		x.past = append(x.past, pastEntry{at: len(x.entries)})
+		x.entries = append(x.entries, o.entry)
+		return nil
+	}
+	x.past = append(x.past, pastEntry{at: i, was: x.entries[i], some: true})
+	x.entries[i] = o.entry
+	return nil
+}
+
+func (x *members) undo(o *op) {
+	last := x.past[len(x.past)-1]
+	x.past = x.past[:len(x.past)-1]
+	if last.some {
+		x.entries[last.at] = last.was
+		return
+	}
+	delete(x.at, [2]string{o.key, o.entry.Member})
+	x.entries = x.entries[:last.at] // it was the last one
+}
+
+func (x *members) settle() { x.past = x.past[:0] }
+
+func (x *members) flush(b *Batch) error {
+	if len(x.entries) > 0 {
+		b.Indexes = append(b.Indexes, IndexChanges{Collection: x.name, Entries: x.entries})
+	}
+	return nil
+}
+
+func (x *members) flushed() {
+	clear(x.entries)
+	x.entries = x.entries[:0]
+	clear(x.at)
+}

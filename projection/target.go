@@ -1,0 +1,173 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// TargetOptions configure a [Collection], an [Index] or [Counters]. The zero
+// value is ready to use.
+type TargetOptions struct {
+	// View is the name of the projection that fills it; the target's own name
+	// by default. Several targets of one view change in one atomic step.
+	View string
+}
+
+// target is what collections, indexes and counters have in common.
+type target struct {
+	store ViewStore
+	view  string
+	name  string
+	feed  feed
+}
+
+func (t *target) init(store ViewStore, name string, opts *TargetOptions) {
+	t.store, t.name, t.view = store, name, name
+	if opts != nil && opts.View != "" {
+		t.view = opts.View
+	}
+}
+
+// View returns the name of the view that the target belongs to.
+func (t *target) View() string { return t.view }
+
+// Name returns the target's name.
+func (t *target) Name() string { return t.name }
+
+// Waits in this process end by a commit; between processes the checkpoint is
+// asked for, at first often.
+const (
+	minPoll  = time.Millisecond
+	maxPoll  = 50 * time.Millisecond
+	idlePoll = 250 * time.Millisecond // when the view is followed here
+)
+
+// fresh waits until the partitions of keys have reached what ctx asks for,
+// and adds them to what a watched query depends on.
+func (t *target) fresh(ctx context.Context, keys ...string) error {
+	if c := eventstore.ChangesFromContext(ctx); c != nil {
+		for _, key := range keys {
+			_, changed := t.feed.at(key)
+			c.Add(func(ctx context.Context) { t.waitChange(ctx, key, changed) })
+		}
+	}
+	want := eventstore.AfterFromContext(ctx)
+	if want == 0 {
+		return nil
+	}
+	for _, key := range keys {
+		if err := t.wait(ctx, key, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *target) wait(ctx context.Context, key string, want eventstore.Position) error {
+	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
+		have, changed := t.feed.at(key)
+		if have >= want {
+			return nil
+		}
+		ck, err := t.store.Checkpoint(ctx, t.view, key)
+		if err == nil && ck.Position >= want {
+			return nil
+		}
+		if err != nil && !errors.Is(err, ErrNotBuilt) && ctx.Err() == nil {
+			return err
+		}
+		if t.feed.known() {
+			poll = idlePoll
+		}
+		if err := pause(ctx, changed, poll); err != nil {
+			return &eventstore.NotCaughtUpError{View: t.view, Want: want, Have: max(have, ck.Position), Err: err}
+		}
+	}
+}
+
+// waitChange returns when the partition of key has moved since changed was
+// taken, or ctx is done.
+func (t *target) waitChange(ctx context.Context, key string, changed <-chan struct{}) {
+	if t.feed.known() {
+		_ = pause(ctx, changed, 0)
+		return
+	}
+	first, _ := t.store.Checkpoint(ctx, t.view, key)
+	for pause(ctx, changed, maxPoll) == nil {
+		ck, err := t.store.Checkpoint(ctx, t.view, key)
+		if err == nil && ck.Position != first.Position {
+			return
+		}
+		select {
+		case <-changed:
+			return
+		default:
+		}
+	}
+}
+
+// pause returns nil after d, if that is not 0, or when ch is closed, and the
+// context's error when ctx is done.
+func pause(ctx context.Context, ch <-chan struct{}, d time.Duration) error {
+	var after <-chan time.Time
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		after = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-ch:
+	case <-after:
+	}
+	return nil
+}
+
+// freshAll is fresh for every partition.
+func (t *target) freshAll(ctx context.Context) error {
+	if c := eventstore.ChangesFromContext(ctx); c != nil {
+		_, changed := t.feed.lowest()
+		c.Add(func(ctx context.Context) { t.waitChange(ctx, "", changed) })
+	}
+	want := eventstore.AfterFromContext(ctx)
+	for poll := minPoll; want > 0; poll = min(2*poll, maxPoll) {
+		have, changed := t.feed.lowest()
+		if have >= want {
+			return nil
+		}
+		stored, err := t.lowestCheckpoint(ctx)
+		if err == nil && stored >= want {
+			return nil
+		}
+		if err != nil && !errors.Is(err, ErrNotBuilt) && ctx.Err() == nil {
+			return err
+		}
+		if t.feed.known() {
+			poll = idlePoll
+		}
+		if err := pause(ctx, changed, poll); err != nil {
+			return &eventstore.NotCaughtUpError{View: t.view, Want: want, Have: max(have, stored), Err: err}
+		}
+	}
+	return nil
+}
+
+func (t *target) lowestCheckpoint(ctx context.Context) (eventstore.Position, error) {
+	v, err := t.store.Active(ctx, t.view)
+	if err != nil {
+		return 0, err
+	}
+	checkpoints, err := t.store.Checkpoints(ctx, t.view, v.Number)
+	if err != nil || len(checkpoints) == 0 {
+		return 0, err
+	}
+	low := checkpoints[0].Position
+	for _, ck := range checkpoints {
+		low = min(low, ck.Position)
+	}
+	return low, nil
+}

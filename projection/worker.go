@@ -1,0 +1,240 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// worker applies events to one partition of one version of a view. It runs in
+// one goroutine.
+type worker struct {
+	pl      *pipeline
+	index   int
+	session Session
+	queue   *queue
+	tables  []table                  // by target
+	parked  map[string]*ParkedStream // by stream
+	changed map[string]bool          // parked streams that the next commit stores
+
+	items   []item // taken from the queue; those before next are done
+	next    int
+	upTo    eventstore.Position // all that concerns the partition up to here is in items or done
+	applied eventstore.Position // the stored checkpoint
+
+	batch    Batch
+	arena    []op // ops of items that came without
+	requests chan *parkedRequest
+	parkedN  int
+}
+
+// commitTimeout bounds a commit that is under way when its context ends: to
+// break it off would leave open whether it happened.
+const commitTimeout = 10 * time.Second
+
+func (w *worker) run(ctx context.Context) error {
+	var due *time.Timer // of an idle checkpoint
+	for ctx.Err() == nil {
+		if w.next == len(w.items) {
+			w.swap()
+		}
+		if w.next < len(w.items) {
+			if err := w.step(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		var idle <-chan time.Time
+		if w.upTo > w.applied {
+			w.pl.publish(w.index, w.upTo) // nothing to write, and nothing missing
+			if due == nil {
+				due = time.NewTimer(w.pl.opts.CheckpointInterval)
+				defer due.Stop()
+			}
+			idle = due.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.queue.ready:
+		case r := <-w.requests:
+			if err := w.serve(ctx, r); err != nil {
+				return err
+			}
+		case <-idle:
+			due = nil
+			if err := w.commit(ctx, w.upTo); err != nil {
+				return err
+			}
+		}
+	}
+	if w.next == len(w.items) && w.upTo > w.applied {
+		return w.commit(ctx, w.upTo) // so that the next start need not read it again
+	}
+	return nil
+}
+
+func (w *worker) swap() {
+	clear(w.items) // lets go of the events
+	spare := w.items[:0]
+	if cap(spare) > 4*queueLength {
+		spare = nil
+	}
+	w.items, w.upTo = w.queue.swap(spare)
+	w.next = 0
+}
+
+// step folds and commits one batch of what was taken.
+func (w *worker) step(ctx context.Context) error {
+	items := w.items[w.next:min(w.next+w.pl.opts.BatchEvents, len(w.items))]
+	bytes := 0
+	for i := range items {
+		if bytes += len(items[i].rec.Data); bytes > w.pl.opts.BatchBytes && i > 0 {
+			items = items[:i]
+			break
+		}
+	}
+	for i := range items {
+		w.prepare(&items[i])
+	}
+	if err := w.load(ctx); err != nil {
+		return err
+	}
+	events := 0
+	for i := range items {
+		if err := w.apply(&items[i]); err != nil {
+			return err
+		}
+		if items[i].first {
+			events++
+		}
+	}
+	w.next += len(items)
+	position := items[len(items)-1].rec.Position
+	if w.next == len(w.items) {
+		position = max(position, w.upTo)
+	}
+	clear(w.arena)
+	w.arena = w.arena[:0]
+	if err := w.commit(ctx, position); err != nil {
+		return err
+	}
+	w.pl.events.Add(int64(events))
+	return nil
+}
+
+// prepare finds out what an event changes and which stored values that needs.
+func (w *worker) prepare(it *item) {
+	if w.parked[it.rec.Stream] != nil || it.err != nil {
+		return
+	}
+	if it.ops == nil {
+		w.resolve(it)
+	}
+	for i := range it.ops {
+		w.tables[it.ops[i].binding.target].want(&it.ops[i])
+	}
+}
+
+// resolve decodes an event all of whose ops are documents under its id.
+func (w *worker) resolve(it *item) {
+	defer func() {
+		if v := recover(); v != nil {
+			it.err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	it.event, it.err = w.pl.p.codec.Decode(it.rec)
+	if it.err != nil {
+		return
+	}
+	start := len(w.arena)
+	for _, b := range w.pl.p.byType[it.rec.Type].bindings {
+		w.arena = append(w.arena, op{binding: b, key: it.id})
+	}
+	it.ops = w.arena[start:len(w.arena):len(w.arena)]
+}
+
+func (w *worker) load(ctx context.Context) error {
+	for _, t := range w.tables {
+		if err := t.load(ctx, w.session); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply changes the tables by one event, or parks it.
+func (w *worker) apply(it *item) error {
+	if w.parked[it.rec.Stream] != nil {
+		return w.park(&it.rec, nil)
+	}
+	err := it.err
+	if err == nil {
+		m := metaOf(&it.rec, it.id, w.pl.replay)
+		err = w.change(it, &m)
+	}
+	if err != nil {
+		return w.park(&it.rec, err)
+	}
+	return nil
+}
+
+// change makes all changes of an event, or none.
+func (w *worker) change(it *item, m *Meta) error {
+	for i := range it.ops {
+		o := &it.ops[i]
+		if err := applyOne(w.tables[o.binding.target], o, it.event, m); err != nil {
+			for j := i - 1; j >= 0; j-- {
+				w.tables[it.ops[j].binding.target].undo(&it.ops[j])
+			}
+			w.settle(it)
+			return err
+		}
+	}
+	w.settle(it)
+	return nil
+}
+
+func (w *worker) settle(it *item) {
+	for i := range it.ops {
+		w.tables[it.ops[i].binding.target].settle()
+	}
+}
+
+// applyOne turns a panic of user code into an error.
+func applyOne(t table, o *op, event any, m *Meta) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return t.apply(o, event, m)
+}
+
+// commit stores what has changed together with the checkpoint.
+func (w *worker) commit(ctx context.Context, position eventstore.Position) error {
+	b := &w.batch
+	b.Position = position
+	b.Documents, b.Counters, b.Indexes, b.Parked = b.Documents[:0], b.Counters[:0], b.Indexes[:0], b.Parked[:0]
+	for _, t := range w.tables {
+		if err := t.flush(b); err != nil {
+			return err
+		}
+	}
+	if err := w.flushParked(b); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	if err := w.session.Commit(ctx, b); err != nil {
+		return err
+	}
+	for _, t := range w.tables {
+		t.flushed()
+	}
+	clear(w.changed)
+	w.applied = position
+	w.pl.publish(w.index, position)
+	return nil
+}
