@@ -1,0 +1,130 @@
+package redisview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/foldstream/foldstream/projection"
+)
+
+// Commit implements [projection.Session]. It is one round trip.
+func (se *session) Commit(ctx context.Context, b *projection.Batch) error {
+	err := se.commit(ctx, b)
+	if err == nil {
+		return nil
+	}
+	if se.err == nil {
+		se.err = errUsed
+	}
+	se.store.moved(ctx, err)
+	return fmt.Errorf("redisview: commit of %s at position %d: %w", se.name, b.Position, err)
+}
+
+var errUsed = errors.New("the session had an error before and must not be used again; acquire another")
+
+func (se *session) commit(ctx context.Context, b *projection.Batch) error {
+	if se.err != nil {
+		return se.err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := check(b, se.ck); err != nil {
+		return err
+	}
+	se.writer.begin(ctx)
+	se.writer.batch(b)
+	return se.execute(ctx, projection.Checkpoint{Epoch: se.ck.Epoch, Position: b.Position})
+}
+
+// check refuses a batch that cannot be applied, before anything is sent.
+func check(b *projection.Batch, at projection.Checkpoint) error {
+	if b.Position < at.Position {
+		return fmt.Errorf("the checkpoint is at %d already", at.Position)
+	}
+	for _, c := range b.Indexes {
+		for i := range c.Entries {
+			if e := &c.Entries[i]; !e.Remove && math.IsNaN(e.Score) {
+				return fmt.Errorf("index %q: member %q of key %q has no number as its score", c.Collection, e.Member, e.Key)
+			}
+		}
+	}
+	return nil
+}
+
+// execute sends what the writer holds together with the checkpoint, if nobody
+// else has written the checkpoint since it was watched last, and watches it
+// again.
+func (se *session) execute(ctx context.Context, ck projection.Checkpoint) error {
+	value := strconv.FormatUint(ck.Epoch, 10) + ":" + strconv.FormatUint(uint64(ck.Position), 10)
+	w := &se.writer
+	defer w.release()
+	w.command(ctx, "set", se.ckKey, value)
+	exec := redis.NewCmd(ctx, "exec")
+	watch := redis.NewCmd(ctx, "watch", se.ckKey)
+	get := redis.NewCmd(ctx, "get", se.ckKey)
+	writes := len(w.cmds)
+	w.cmds = append(w.cmds, exec, watch, get)
+	se.wire.send(ctx, w.cmds...)
+	if err := outcome(w.cmds[:writes], exec); err != nil {
+		return err
+	}
+	se.ck = ck
+	// It is done. What follows decides about the next commit only.
+	if err := watch.Err(); err != nil {
+		se.err = fmt.Errorf("watch %q: %w", se.ckKey, err)
+	} else if now, err := get.Text(); err != nil && !errors.Is(err, redis.Nil) {
+		se.err = fmt.Errorf("get %q: %w", se.ckKey, err)
+	} else if now != value {
+		se.err = projection.ErrFenced
+	}
+	return nil
+}
+
+// outcome says whether a transaction was carried out whole. writes are MULTI
+// and what was queued after it.
+func outcome(writes []redis.Cmder, exec *redis.Cmd) error {
+	if err := writes[0].Err(); err != nil {
+		return fmt.Errorf("no transaction: %w", err)
+	}
+	err := exec.Err()
+	switch {
+	case err == nil:
+		return partial(writes, exec)
+	case errors.Is(err, redis.Nil):
+		return projection.ErrFenced
+	}
+	var refused redis.Error
+	if !errors.As(err, &refused) {
+		return fmt.Errorf("uncertain whether it was written: %w", err)
+	}
+	// EXEC names no reason where the refusal of a command has one.
+	if first := firstError(writes); first != nil {
+		err = first
+	}
+	return fmt.Errorf("refused, nothing was written: %w", err)
+}
+
+// partial looks for commands that failed inside a transaction that was carried
+// out all the same, as Redis does it.
+func partial(writes []redis.Cmder, exec *redis.Cmd) error {
+	replies, err := exec.Slice()
+	if err != nil {
+		return fmt.Errorf("unexpected reply to EXEC: %w", err)
+	}
+	if len(replies) != len(writes)-1 {
+		return fmt.Errorf("EXEC carried out %d commands of %d: something else uses this connection", len(replies), len(writes)-1)
+	}
+	for i, reply := range replies {
+		if err, failed := reply.(error); failed {
+			cmd := writes[i+1]
+			return fmt.Errorf("%s %v failed while the checkpoint and the rest of the batch were written: something else has written this key, rebuild the view: %w", cmd.Name(), key(cmd), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package redisview
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/foldstream/foldstream/projection"
+)
+
+const (
+	// maxFields bounds one command, and with it how long Redis serves nobody
+	// else for it.
+	maxFields = 1000
+	// maxKnown bounds what a session remembers of the registry.
+	maxKnown = 4096
+)
+
+// A writer turns batches into commands. It uses its buffers again, and its
+// arguments point into the batch instead of copying it, so that a field costs
+// no allocation.
+type writer struct {
+	base   string
+	cmds   []redis.Cmder
+	args   []any     // of all commands, one after the other
+	scores []float64 // of counters
+	order  []int     // of index entries
+	fresh  []string  // what the registry does not hold yet
+	known  map[string]struct{}
+
+	// The command that is being built.
+	ctx       context.Context //nolint:containedctx // of one commit
+	name, key string
+	start     int // in args
+	fields    int
+}
+
+// raw is a value that go-redis writes without copying it.
+type raw []byte
+
+// MarshalBinary implements [encoding.BinaryMarshaler].
+func (r *raw) MarshalBinary() ([]byte, error) { return *r, nil }
+
+func (w *writer) init(base string) {
+	w.base = base
+	w.known = make(map[string]struct{})
+}
+
+// begin starts a transaction.
+func (w *writer) begin(ctx context.Context) {
+	w.ctx = ctx
+	w.cmds = append(w.cmds, redis.NewCmd(ctx, "multi"))
+}
+
+// release forgets the batch and keeps the buffers.
+func (w *writer) release() {
+	clear(w.cmds)
+	clear(w.args)
+	clear(w.fresh)
+	w.cmds, w.args, w.scores, w.fresh = w.cmds[:0], w.args[:0], w.scores[:0], w.fresh[:0]
+	w.ctx = nil
+}
+
+// command adds a whole command.
+func (w *writer) command(ctx context.Context, args ...any) {
+	w.cmds = append(w.cmds, redis.NewCmd(ctx, args...))
+}
+
+// open starts a command with any number of fields.
+func (w *writer) open(name, key string) {
+	w.name, w.key, w.start, w.fields = name, key, len(w.args), 0
+	w.args = append(w.args, name, key)
+}
+
+// field says that one more field was added to the command.
+func (w *writer) field() {
+	if w.fields++; w.fields == maxFields {
+		w.close()
+		w.open(w.name, w.key)
+	}
+}
+
+// close ends the command. One without fields is none.
+func (w *writer) close() {
+	if w.fields == 0 {
+		w.args = w.args[:w.start]
+		return
+	}
+	w.command(w.ctx, w.args[w.start:len(w.args):len(w.args)]...)
+}
+
+// batch adds the commands for the changes of b.
+func (w *writer) batch(b *projection.Batch) {
+	for i := range b.Documents {
+		w.documents(&b.Documents[i])
+	}
+	for i := range b.Counters {
+		w.counters(&b.Counters[i])
+	}
+	for i := range b.Indexes {
+		w.entries(&b.Indexes[i])
+	}
+	w.parked(b.Parked)
+	w.register()
+}
+
+func (w *writer) documents(c *projection.DocumentChanges) {
+	key := w.keyOf(documentPrefix + escape(c.Collection))
+	w.open("hset", key)
+	for i := range c.Put {
+		w.args = append(w.args, &c.Put[i].Key, (*raw)(&c.Put[i].Value))
+		w.field()
+	}
+	w.close()
+	w.open("hdel", key)
+	for i := range c.Delete {
+		w.args = append(w.args, &c.Delete[i])
+		w.field()
+	}
+	w.close()
+}
+
+// counters writes the exact values into a hash, and a ranking beside it.
+func (w *writer) counters(c *projection.CounterChanges) {
+	collection := escape(c.Collection)
+	w.open("hset", w.keyOf(counterPrefix+collection))
+	for i := range c.Set {
+		w.args = append(w.args, &c.Set[i].Key, &c.Set[i].Value)
+		w.field()
+	}
+	w.close()
+	w.open("zadd", w.base+rankingPrefix+collection)
+	for i := range c.Set {
+		w.scores = append(w.scores, rank(c.Set[i].Value))
+		w.args = append(w.args, &w.scores[len(w.scores)-1], &c.Set[i].Key)
+		w.field()
+	}
+	w.close()
+}
+
+// entries groups entries by key and keeps the order within a key.
+func (w *writer) entries(c *projection.IndexChanges) {
+	w.order = w.order[:0]
+	for i := range c.Entries {
+		w.order = append(w.order, i)
+	}
+	slices.SortStableFunc(w.order, func(a, b int) int { return strings.Compare(c.Entries[a].Key, c.Entries[b].Key) })
+	var last *projection.Entry
+	var key string
+	for _, i := range w.order {
+		e := &c.Entries[i]
+		if last == nil || last.Key != e.Key || last.Remove != e.Remove {
+			if last != nil {
+				w.close()
+			}
+			if last == nil || last.Key != e.Key {
+				key = w.keyOf(indexSuffix(c.Collection, e.Key))
+			}
+			w.open(entryCommand(e), key)
+		}
+		if !e.Remove {
+			w.args = append(w.args, &e.Score)
+		}
+		w.args = append(w.args, &e.Member)
+		w.field()
+		last = e
+	}
+	if last != nil {
+		w.close()
+	}
+}
+
+func entryCommand(e *projection.Entry) string {
+	if e.Remove {
+		return "zrem"
+	}
+	return "zadd"
+}
+
+func (w *writer) parked(changes []projection.ParkedChange) {
+	key := w.base + parkedSuffix
+	w.open("hset", key)
+	for i := range changes {
+		if c := &changes[i]; c.Data != nil {
+			w.args = append(w.args, &c.Stream, (*raw)(&c.Data))
+			w.field()
+		}
+	}
+	w.close()
+	w.open("hdel", key)
+	for i := range changes {
+		if c := &changes[i]; c.Data == nil {
+			w.args = append(w.args, &c.Stream)
+			w.field()
+		}
+	}
+	w.close()
+}
+
+// keyOf returns the key that ends with suffix, and sees to it that the registry
+// knows it.
+func (w *writer) keyOf(suffix string) string {
+	if _, ok := w.known[suffix]; !ok {
+		if len(w.known) == maxKnown {
+			clear(w.known)
+		}
+		w.known[suffix] = struct{}{}
+		w.fresh = append(w.fresh, suffix)
+	}
+	return w.base + suffix
+}
+
+func (w *writer) register() {
+	w.open("sadd", w.base+registrySuffix)
+	for i := range w.fresh {
+		w.args = append(w.args, &w.fresh[i])
+		w.field()
+	}
+	w.close()
+}
