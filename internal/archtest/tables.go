@@ -19,7 +19,8 @@ var arrows = []arrow{
 	{"projection", []string{"eventstore"}},
 	{"query", []string{"eventstore"}},
 
-	// Drivers, adapters and suites know their port.
+	// Drivers, adapters and suites know their port. redisview takes codec's
+	// MessagePack too, rather than pool encoders a second time.
 	{"eventstore/codec/...", []string{"eventstore", "eventstore/codec/..."}},
 	{"eventstore/eventstoretest/...", []string{"eventstore", "eventstore/eventstoretest/..."}},
 	{"eventstore/internal/...", []string{"eventstore", "eventstore/internal/..."}},
@@ -34,7 +35,7 @@ var arrows = []arrow{
 	{"projection/internal/...", []string{"eventstore", "projection", "projection/internal/..."}},
 	{"projection/memview/...", []string{"eventstore", "projection", "projection/internal/...", "projection/memview/..."}},
 	{"projection/projectiontest/...", []string{"eventstore", "projection", "projection/projectiontest/..."}},
-	{"projection/redisview/...", []string{"eventstore", "projection", "projection/internal/...", "projection/redisview/..."}},
+	{"projection/redisview/...", []string{"eventstore", "eventstore/codec", "projection", "projection/internal/...", "projection/redisview/..."}},
 
 	// Programs may use everything that is not a program. The domain packages of
 	// the example are held further by domain below.
@@ -84,15 +85,12 @@ const (
 	esdb        = "github.com/EventStore/EventStore-Client-Go/v4"
 	goRedis     = "github.com/redis/go-redis/v9"
 	grpc        = "google.golang.org/grpc"
-	kong        = "github.com/alecthomas/kong"
 	miniredis   = "github.com/alicebob/miniredis/v2"
 	msgpack     = "github.com/vmihailenco/msgpack/v5"
 	progressbar = "github.com/schollz/progressbar/v3"
 	protobuf    = "google.golang.org/protobuf"
-	rapid       = "pgregory.net/rapid"
 	testify     = "github.com/stretchr/testify"
 	xsys        = "golang.org/x/sys"
-	xxhash      = "github.com/cespare/xxhash/v2"
 )
 
 // thirdParty is for files that are not tests.
@@ -101,21 +99,20 @@ var thirdParty = []use{
 	{"eventstore/esdbserver", []string{grpc, protobuf}},
 	{"eventstore/esdbstore", []string{esdb, grpc}},
 	{"eventstore/eventstoretest", []string{testify}},
-	{"eventstore/logstore", []string{xsys, xxhash}},
+	{"eventstore/logstore", []string{xsys}},
 	{"aggregate/aggregatetest", []string{testify}},
 	{"projection/projectiontest", []string{testify}},
-	{"projection/redisview", []string{goRedis, msgpack}},
-	{"examples/shop", []string{goRedis, kong, miniredis, progressbar}},
-	{"benchmarks", []string{goRedis, kong, progressbar}},
-	{"internal/cli", []string{kong, progressbar}},
+	{"projection/redisview", []string{goRedis}},
+	{"examples/shop", []string{goRedis, miniredis, progressbar}},
+	{"benchmarks", []string{goRedis, progressbar}},
+	{"internal/cli", []string{progressbar}},
 	{"internal/redistest", []string{goRedis}},
 }
 
 // thirdPartyTests is for test files, besides what thirdParty gives the package.
 var thirdPartyTests = []use{
 	{"...", []string{testify}},
-	{"eventstore/...", []string{rapid}},
-	{"projection/...", []string{goRedis, rapid}},
+	{"projection/redisview", []string{goRedis, miniredis}}, // miniredis: what the example embeds must do
 	{"examples/shop/...", []string{goRedis}},
 	{"internal/redistest", []string{goRedis}},
 }
