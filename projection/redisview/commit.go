@@ -89,19 +89,18 @@ func (se *session) execute(ctx context.Context, ck projection.Checkpoint) error 
 // outcome says whether a transaction was carried out whole. writes are MULTI
 // and what was queued after it.
 func outcome(writes []redis.Cmder, exec *redis.Cmd) error {
-	if err := writes[0].Err(); err != nil {
-		return fmt.Errorf("no transaction: %w", err)
-	}
 	err := exec.Err()
+	var refused redis.Error
 	switch {
 	case err == nil:
 		return partial(writes, exec)
 	case errors.Is(err, redis.Nil):
 		return projection.ErrFenced
-	}
-	var refused redis.Error
-	if !errors.As(err, &refused) {
+	case !errors.As(err, &refused):
 		return fmt.Errorf("uncertain whether it was written: %w", err)
+	}
+	if err := writes[0].Err(); err != nil {
+		return fmt.Errorf("the server takes no transaction, part of the batch may be written, rebuild the view: %w", err)
 	}
 	// EXEC names no reason where the refusal of a command has one.
 	if first := firstError(writes); first != nil {
