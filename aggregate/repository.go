@@ -25,9 +25,11 @@ type Options struct {
 	// another process; default 10, negative for never.
 	Retries int
 	// Backoff is the longest wait before the first retry; it doubles with each,
-	// up to a second, and the wait is a random part of it. Default 2 ms.
+	// up to 100 ms, and the wait is a random part of it. Default 2 ms.
 	Backoff time.Duration
 }
+
+const maxBackoff = 100 * time.Millisecond
 
 // A Repository loads and changes the aggregates of one category. It is safe
 // for concurrent use.
@@ -100,7 +102,7 @@ func (r *Repository[S, E]) Execute(ctx context.Context, id string, decide func(S
 		if !errors.Is(err, eventstore.ErrConflict) || attempt >= r.opts.Retries {
 			return receipt, err
 		}
-		if sleep(ctx, rand.N(min(r.opts.Backoff<<min(attempt, 10), time.Second)+1)) != nil { //nolint:gosec // jitter
+		if sleep(ctx, rand.N(min(r.opts.Backoff<<min(attempt, 10), maxBackoff)+1)) != nil { //nolint:gosec // jitter
 			return receipt, err // the conflict says more than the deadline
 		}
 	}

@@ -299,4 +299,3 @@ func (s countingSession) Documents(ctx context.Context, collection string, keys 
 	s.c.loads.Add(1)
 	return s.Session.Documents(ctx, collection, keys)
 }
-

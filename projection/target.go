@@ -48,32 +48,41 @@ const (
 // fresh waits until the partitions of keys have reached what ctx asks for,
 // and adds them to what a watched query depends on.
 func (t *target) fresh(ctx context.Context, keys ...string) error {
-	if c := eventstore.ChangesFromContext(ctx); c != nil {
+	if want := eventstore.AfterFromContext(ctx); want > 0 {
 		for _, key := range keys {
-			_, changed := t.feed.at(key)
-			c.Add(func(ctx context.Context) { t.waitChange(ctx, key, changed) })
+			if err := t.wait(ctx, key, want); err != nil {
+				return err
+			}
 		}
 	}
-	want := eventstore.AfterFromContext(ctx)
-	if want == 0 {
-		return nil
-	}
-	for _, key := range keys {
-		if err := t.wait(ctx, key, want); err != nil {
-			return err
+	if c := eventstore.ChangesFromContext(ctx); c != nil {
+		for _, key := range keys { // before the read, so that no change is missed
+			_, changed := t.feed.at(key)
+			c.Add(func(ctx context.Context) { t.waitChange(ctx, key, changed) })
 		}
 	}
 	return nil
 }
 
 func (t *target) wait(ctx context.Context, key string, want eventstore.Position) error {
+	return t.await(ctx, want,
+		func() (eventstore.Position, <-chan struct{}) { return t.feed.at(key) },
+		func() (eventstore.Position, error) {
+			ck, err := t.store.Checkpoint(ctx, t.view, key)
+			return ck.Position, err
+		})
+}
+
+// await waits until what this process knows, or else what is stored, is at
+// least want.
+func (t *target) await(ctx context.Context, want eventstore.Position, known func() (eventstore.Position, <-chan struct{}), stored func() (eventstore.Position, error)) error {
 	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
-		have, changed := t.feed.at(key)
+		have, changed := known()
 		if have >= want {
 			return nil
 		}
-		ck, err := t.store.Checkpoint(ctx, t.view, key)
-		if err == nil && ck.Position >= want {
+		p, err := stored()
+		if err == nil && p >= want {
 			return nil
 		}
 		if err != nil && !errors.Is(err, ErrNotBuilt) && ctx.Err() == nil {
@@ -83,7 +92,7 @@ func (t *target) wait(ctx context.Context, key string, want eventstore.Position)
 			poll = idlePoll
 		}
 		if err := pause(ctx, changed, poll); err != nil {
-			return &eventstore.NotCaughtUpError{View: t.view, Want: want, Have: max(have, ck.Position), Err: err}
+			return &eventstore.NotCaughtUpError{View: t.view, Want: want, Have: max(have, p), Err: err}
 		}
 	}
 }
@@ -129,31 +138,20 @@ func pause(ctx context.Context, ch <-chan struct{}, d time.Duration) error {
 
 // freshAll is fresh for every partition.
 func (t *target) freshAll(ctx context.Context) error {
+	if want := eventstore.AfterFromContext(ctx); want > 0 {
+		if err := t.waitAll(ctx, want); err != nil {
+			return err
+		}
+	}
 	if c := eventstore.ChangesFromContext(ctx); c != nil {
 		_, changed := t.feed.lowest()
 		c.Add(func(ctx context.Context) { t.waitChange(ctx, "", changed) })
 	}
-	want := eventstore.AfterFromContext(ctx)
-	for poll := minPoll; want > 0; poll = min(2*poll, maxPoll) {
-		have, changed := t.feed.lowest()
-		if have >= want {
-			return nil
-		}
-		stored, err := t.lowestCheckpoint(ctx)
-		if err == nil && stored >= want {
-			return nil
-		}
-		if err != nil && !errors.Is(err, ErrNotBuilt) && ctx.Err() == nil {
-			return err
-		}
-		if t.feed.known() {
-			poll = idlePoll
-		}
-		if err := pause(ctx, changed, poll); err != nil {
-			return &eventstore.NotCaughtUpError{View: t.view, Want: want, Have: max(have, stored), Err: err}
-		}
-	}
 	return nil
+}
+
+func (t *target) waitAll(ctx context.Context, want eventstore.Position) error {
+	return t.await(ctx, want, t.feed.lowest, func() (eventstore.Position, error) { return t.lowestCheckpoint(ctx) })
 }
 
 func (t *target) lowestCheckpoint(ctx context.Context) (eventstore.Position, error) {
