@@ -107,7 +107,7 @@ func Send[C any](ctx context.Context, b *Bus, cmd C, opts ...SendOption) (events
 	if h == nil {
 		return eventstore.Receipt{}, &NoHandlerError{Command: fmt.Sprint(t)}
 	}
-	if len(opts) > 0 {
+	if len(opts) > 0 || eventstore.OriginFromContext(ctx) != nil {
 		ctx = withOrigin(ctx, opts)
 	}
 	return h(ctx, cmd)

@@ -96,6 +96,23 @@ func TestOriginIsHandedOnAsTheCause(t *testing.T) {
 	assert.Equal(t, "t", inner.Metadata.Get("tenant"))
 }
 
+func TestACommandSentByAHandlerDoesNotInheritItsID(t *testing.T) {
+	t.Parallel()
+	var inner *eventstore.Origin
+	bus := command.NewBus(nil)
+	command.Register(bus, func(ctx context.Context, _ pong) (eventstore.Receipt, error) {
+		inner = eventstore.OriginFromContext(ctx)
+		return eventstore.Receipt{}, nil
+	})
+	command.Register(bus, func(ctx context.Context, _ ping) (eventstore.Receipt, error) {
+		return command.Send(ctx, bus, pong{}) // without options
+	})
+	_, err := command.Send(t.Context(), bus, ping{}, command.WithID("outer"))
+	require.NoError(t, err)
+	assert.Empty(t, inner.CommandID, "it would be taken for a repeat")
+	assert.Equal(t, "outer", inner.CausationID)
+}
+
 func TestShippedMiddleware(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
