@@ -8,7 +8,10 @@ import (
 // An Encoding turns documents into bytes and back. It is safe for concurrent
 // use. Equal documents should give equal bytes, so that views can be compared.
 type Encoding interface {
+	// Marshal returns the bytes of the document that v points to. The caller
+	// owns them.
 	Marshal(v any) ([]byte, error)
+	// Unmarshal sets the document that v points to.
 	Unmarshal(data []byte, v any) error
 }
 

@@ -48,8 +48,9 @@ type binding struct {
 type op struct {
 	binding *binding
 	key     string
-	entry   Entry // of an index
-	by      int64 // of a counter
+	slot    any    // what the table has under key, see table.want
+	entry   *Entry // of an index
+	by      int64  // of a counter
 }
 
 // A Part is an argument of [New].
@@ -146,7 +147,7 @@ func Keys[E any](keys func(event E, m Meta) []string) OnOption[E] {
 func OnIndex[E any](x *Index, entries func(event E, m Meta) []Entry) Part {
 	b := &binding{route: func(b *binding, event any, m Meta, ops []op) []op {
 		for _, e := range entries(event.(E), m) {
-			ops = append(ops, op{binding: b, key: e.Key, entry: e})
+			ops = append(ops, op{binding: b, key: e.Key, entry: &e})
 		}
 		return ops
 	}}

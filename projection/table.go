@@ -12,7 +12,8 @@ import (
 type table interface {
 	// startEmpty says that nothing is stored in the partition yet.
 	startEmpty()
-	// want notes that an op will need what is stored under its key.
+	// want notes that an op will need what is stored under its key, and sets
+	// its slot.
 	want(o *op)
 	// load reads what was noted and is not here.
 	load(ctx context.Context, s Session) error
@@ -49,7 +50,6 @@ type cacheEntry[V any] struct {
 	value  V
 	exists bool
 	dirty  bool
-	loaded bool
 }
 
 func newCached[V any](name string, limit int) cached[V] {
@@ -59,12 +59,15 @@ func newCached[V any](name string, limit int) cached[V] {
 func (c *cached[V]) startEmpty() { c.complete = true }
 
 func (c *cached[V]) want(o *op) {
-	if c.entries[o.key] == nil {
-		c.entries[o.key] = &cacheEntry[V]{key: o.key, loaded: c.complete}
+	e := c.entries[o.key]
+	if e == nil {
+		e = &cacheEntry[V]{key: o.key}
+		c.entries[o.key] = e
 		if !c.complete {
 			c.missing = append(c.missing, o.key)
 		}
 	}
+	o.slot = e
 }
 
 // set changes an entry and keeps what was there for undo.
@@ -79,7 +82,7 @@ func (c *cached[V]) set(e *cacheEntry[V], value V, exists bool) {
 
 // undo leaves the entry dirty: writing what is stored again does no harm.
 func (c *cached[V]) undo(o *op) {
-	e, last := c.entries[o.key], len(c.past)-1
+	e, last := o.slot.(*cacheEntry[V]), len(c.past)-1
 	e.value, e.exists = c.past[last], c.pastHas[last]
 	c.past, c.pastHas = c.past[:last], c.pastHas[:last]
 }
@@ -136,14 +139,13 @@ func (d *documents[T]) load(ctx context.Context, s Session) error {
 			}
 			e.exists = true
 		}
-		e.loaded = true
 	}
 	d.missing = d.missing[:0]
 	return nil
 }
 
 func (d *documents[T]) apply(o *op, event any, m *Meta) error {
-	e := d.entries[o.key]
+	e := o.slot.(*cacheEntry[T])
 	doc, err := o.binding.fold.(func(T, any, Meta) (T, error))(e.value, event, *m)
 	switch {
 	case errors.Is(err, ErrDeleteDocument):
@@ -164,7 +166,7 @@ func (d *documents[T]) flush(b *Batch) error {
 			d.delete = append(d.delete, e.key)
 			continue
 		}
-		data, err := d.enc.Marshal(e.value)
+		data, err := d.enc.Marshal(&e.value)
 		if err != nil {
 			return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
 		}
@@ -196,14 +198,14 @@ func (c *counts) load(ctx context.Context, s Session) error {
 	}
 	for i, n := range found {
 		e := c.entries[c.missing[i]]
-		e.value, e.exists, e.loaded = n, true, true
+		e.value, e.exists = n, true
 	}
 	c.missing = c.missing[:0]
 	return nil
 }
 
 func (c *counts) apply(o *op, _ any, _ *Meta) error {
-	e := c.entries[o.key]
+	e := o.slot.(*cacheEntry[int64])
 	if o.by > 0 && e.value > math.MaxInt64-o.by || o.by < 0 && e.value < math.MinInt64-o.by {
 		return fmt.Errorf("counter %q of %s is at %d; adding %d leaves the range of int64", o.key, c.name, e.value, o.by)
 	}
@@ -254,11 +256,11 @@ func (x *members) apply(o *op, _ any, _ *Meta) error {
 	if !ok {
 		x.at[id] = len(x.entries)
 		x.past = append(x.past, pastEntry{at: len(x.entries)})
-		x.entries = append(x.entries, o.entry)
+		x.entries = append(x.entries, *o.entry)
 		return nil
 	}
 	x.past = append(x.past, pastEntry{at: i, was: x.entries[i], some: true})
-	x.entries[i] = o.entry
+	x.entries[i] = *o.entry
 	return nil
 }
 
