@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/projection"
 )
 
@@ -20,6 +21,7 @@ var fenceClauses = []clause{
 	{"AFreshSessionIsFencedByATakeOver", freshFenced},
 	{"PartitionsAreTakenOverApart", partitionsApart},
 	{"AClosedSessionDoesNotCommit", closedSession},
+	{"CloseMayInterruptACommit", closeInterrupts},
 	{"OnlyWhatExistsCanBeTakenOver", acquireMissing},
 	{"OfManyTakingOverTheLastOneCommits", manyTakeOver},
 	{"TwoSessionsRacingEndExactlyRight", racing},
@@ -101,6 +103,33 @@ func closedSession(t *testing.T, s *suite) {
 	require.Error(t, session.Commit(t.Context(), &b))
 	require.Empty(t, s.dump(t, 1))
 	require.EqualValues(t, 0, s.checkpoint(t, 1, 0).Position)
+}
+
+// closeInterrupts closes a session that commits without end. Whether the last
+// commit happened is open, that it is whole is not.
+func closeInterrupts(t *testing.T, s *suite) {
+	session := s.acquire(t, 1, 0)
+	started := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for p := eventstore.Position(1); ; p++ {
+			b := batch(p, counter("a", int64(p)), counter("b", int64(p))) //nolint:gosec // a small count
+			if session.Commit(t.Context(), &b) != nil {
+				return
+			}
+			if p == 10 {
+				close(started)
+			}
+		}
+	})
+	<-started
+	require.NoError(t, session.Close())
+	wg.Wait()
+	at := s.acquire(t, 1, 0).Checkpoint().Position
+	require.GreaterOrEqual(t, at, eventstore.Position(10))
+	for _, item := range s.dump(t, 1) {
+		require.EqualValues(t, at, item.Count)
+	}
 }
 
 func acquireMissing(t *testing.T, s *suite) {

@@ -74,6 +74,67 @@ func TestABatchWhoseReplyWasLostIsNotSentAgain(t *testing.T) {
 	require.EqualValues(t, 1, acquire(t, store).Checkpoint().Position)
 }
 
+// A pausedConn stops once between a transaction and what is sent with it.
+type pausedConn struct {
+	net.Conn
+	between *atomic.Pointer[func()]
+}
+
+func (c *pausedConn) Write(p []byte) (int, error) {
+	exec := []byte("\r\nexec\r\n")
+	i := bytes.Index(p, exec)
+	if i < 0 {
+		return c.Conn.Write(p)
+	}
+	pause := c.between.Swap(nil)
+	if pause == nil {
+		return c.Conn.Write(p)
+	}
+	i += len(exec)
+	if n, err := c.Conn.Write(p[:i]); err != nil {
+		return n, err
+	}
+	(*pause)()
+	n, err := c.Conn.Write(p[i:])
+	return i + n, err
+}
+
+// Between its transaction and its next WATCH a session sees nothing: only the
+// value that it reads then tells that it was overtaken.
+func TestATakeOverBetweenCommitAndWatchFences(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t)
+	var between atomic.Pointer[func()]
+	rdb := redis.NewClient(&redis.Options{
+		Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", srv.Addr())
+			if err != nil {
+				return nil, err
+			}
+			return &pausedConn{Conn: conn, between: &between}, nil
+		},
+	})
+	t.Cleanup(func() { _ = rdb.Close() })
+	store, other := redisview.New(rdb, nil), redisview.New(srv.Client(t), nil)
+	create(t, store)
+	session := acquire(t, store)
+	var newer projection.Session
+	overtake := func() {
+		for { // until the server has carried out the transaction
+			if cks, err := other.Checkpoints(t.Context(), view, 1); err != nil || cks[0].Position == 1 {
+				break
+			}
+		}
+		newer = acquire(t, other)
+	}
+	between.Store(&overtake)
+	require.NoError(t, session.Commit(t.Context(), sized(1, 3)), "it was written before the take-over")
+	require.ErrorIs(t, session.Commit(t.Context(), sized(2, 3)), projection.ErrFenced)
+	require.EqualValues(t, 1, newer.Checkpoint().Position)
+	require.NoError(t, newer.Commit(t.Context(), sized(2, 3)))
+	require.EqualValues(t, 2, requireExact(t, store, 3))
+}
+
 // The options of a client are normalized: no timeout is 0 then, which for a
 // new client means 5 seconds.
 func TestSessionsKeepTheTimeoutsOfTheirClient(t *testing.T) {
