@@ -3,8 +3,6 @@ package logstore
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 	"unsafe"
@@ -12,171 +10,184 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// guard runs read, which touches the mapping of seg, and makes an error of an
-// I/O error there, which the system reports as a fault at an address.
-func guard(seg *segment, off *int64, read func() error) (err error) {
-	old := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(old)
-		if p := recover(); p != nil {
-			err = faultError(seg, *off, p)
-		}
-	}()
-	return read()
-}
-
-// faultError returns the error that a recovered fault stands for. It goes on
-// panicking with anything else.
-func faultError(seg *segment, off int64, p any) error {
-	fault, ok := p.(interface {
-		runtime.Error
-		Addr() uintptr
-	})
-	if !ok || seg == nil {
-		panic(p)
-	}
-	return &eventstore.CorruptError{File: seg.path, Offset: off, Reason: fmt.Sprintf("it cannot be read: %v", fault)}
-}
-
-// A cursor says which events to read next.
-type cursor struct {
-	view
-	positions []eventstore.Position // of a stream, by version - 1; nil for all streams
-	next      eventstore.Position   // position, or version when there are positions
-	last      eventstore.Position
-	step      eventstore.Position // one, or minus one
-	left      int                 // at most so many; 0 for no limit
-	ended     bool
-
-	match     func(stream, eventType string) bool
-	notBefore int64 // ns; leaves out events created earlier
-
-	seg  *segment
-	offs []uint32
-	off  int64
-}
-
-const minusOne = ^eventstore.Position(0)
-
-func (c *cursor) done() bool { return c.ended }
-
-// take returns the next position and moves on.
-func (c *cursor) take() eventstore.Position {
-	p := c.next
-	if c.positions != nil {
-		p = c.positions[c.next-1]
-	}
-	c.ended = c.next == c.last
-	c.next += c.step
-	return p
-}
-
-// A decoder turns frames into events, some at a time. It keeps what makes that
-// cheap: the strings seen last, and a chunk of memory that events share.
+// A decoder turns frames into events on a copy of its own: an event is valid
+// for as long as anybody holds it, and a frame is checked and used in the same
+// memory. It is cheap because neighbours are copied at once, and because the
+// names seen last are kept as strings.
 type decoder struct {
 	s      *Store
-	events []eventstore.Recorded
-	chunk  []byte
-	grow   int
+	frames []copied
+	i      int    // of the frame to decode next
+	chunk  []byte // holds the frames
+	handed bool   // events share the chunk
 	names  [256]string
 }
 
+// A copied frame is in the decoder's chunk and not yet checked.
+type copied struct {
+	at, to int // in the chunk
+	seg    int // in the view
+	off    int64
+	pos    eventstore.Position
+}
+
 const (
-	batchEvents   = 64        // decoded at a time
-	batchExamined = 1024      // looked at, at a time
-	batchBytes    = 256 << 10 // of data decoded at a time
-	minChunk      = 4 << 10
-	maxChunk      = 64 << 10
+	batchEvents   = 64       // copied at a time
+	batchExamined = 1024     // looked at without a match
+	chunkSize     = 64 << 10 // copied at a time, unless one event is larger
 )
 
-var decoders = sync.Pool{New: func() any { return &decoder{events: make([]eventstore.Recorded, 0, batchEvents)} }}
+var decoders = sync.Pool{New: func() any { return &decoder{frames: make([]copied, 0, batchEvents)} }}
 
 func newDecoder(s *Store) *decoder {
 	d := decoders.Get().(*decoder)
-	d.s, d.grow = s, minChunk
+	d.s = s
 	return d
 }
 
-// release gives d back. What its events hold is not used again.
+// release gives d back.
 func (d *decoder) release() {
-	clear(d.events[:cap(d.events)])
-	d.s, d.chunk, d.events = nil, nil, d.events[:0]
+	d.s, d.chunk, d.frames, d.i, d.handed = nil, nil, d.frames[:0], 0, false
 	decoders.Put(d)
 }
 
-// fill decodes the next events of c into d.events. They may be none although
-// c is not at its end.
-func (d *decoder) fill(ctx context.Context, c *cursor) (err error) {
-	d.events = d.events[:0]
+// done reports whether there is nothing left of c.
+func (d *decoder) done(c *cursor) bool { return c.ended && d.i == len(d.frames) }
+
+// next decodes the next event of c that is wanted into r. It reports false at
+// the end, and when many were not wanted.
+func (d *decoder) next(ctx context.Context, c *cursor, r *eventstore.Recorded) (bool, error) {
+	for examined := 0; ; examined++ {
+		if d.i == len(d.frames) {
+			if c.ended || examined >= batchExamined {
+				return false, nil
+			}
+			if err := d.fetch(ctx, c); err != nil {
+				return false, err
+			}
+		}
+		k := &d.frames[d.i]
+		d.i++
+		wanted, err := d.decode(c, k, r)
+		if err != nil {
+			return false, err
+		}
+		if !wanted {
+			continue
+		}
+		d.handed = true
+		if c.left--; c.left == 0 {
+			c.ended, d.i = true, len(d.frames)
+		}
+		return true, nil
+	}
+}
+
+// fetch copies the next frames of c, which has some.
+func (d *decoder) fetch(ctx context.Context, c *cursor) error {
+	if d.handed {
+		d.chunk, d.handed = nil, false
+	}
+	d.frames, d.i, d.chunk = d.frames[:0], 0, d.chunk[:0]
 	d.s.mapped.RLock()
 	defer d.s.mapped.RUnlock()
 	if err := d.s.alive(ctx); err != nil {
 		return err
 	}
-	old := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(old)
-		if p := recover(); p != nil {
-			err = faultError(c.seg, c.off, p)
-		}
-	}()
-	for examined, size := 0, 0; !c.ended && examined < batchExamined && size < batchBytes && len(d.events) < batchEvents; examined++ {
-		n, err := d.one(c)
-		if err != nil {
-			return err
-		}
-		size += n
+	n := batchEvents
+	if c.left > 0 && c.match == nil {
+		n = min(n, c.left)
 	}
-	return nil
+	return c.guard(func() error {
+		if c.positions == nil && c.step == 1 {
+			d.copyRun(c, n)
+		} else {
+			d.copyEach(c, n)
+		}
+		return nil
+	})
 }
 
-// frameAt returns the frame at position p, which the view of c has.
-func (c *cursor) frameAt(p eventstore.Position) (frame, error) {
-	if c.seg == nil || p < c.seg.first || p-c.seg.first >= eventstore.Position(len(c.offs)) {
-		c.seg, c.offs = c.find(p)
+// copyRun copies up to n frames that lie behind one another.
+func (d *decoder) copyRun(c *cursor, n int) {
+	c.seek(c.next)
+	first := int(c.next - c.seg.first)
+	n = min(n, len(c.offs)-first)
+	if rest := c.last - c.next; rest < eventstore.Position(n) {
+		n = int(rest) + 1
 	}
-	c.off = int64(c.offs[p-c.seg.first]) * frameAlign
-	f, reason := decodeFrame(c.seg.data[c.off:], c.seg.seed, c.off)
-	if reason == "" && f.position() != p {
-		reason = fmt.Sprintf("position %d where %d was written", f.position(), p)
+	start := c.offset(first)
+	for n > 1 && c.offset(first+n-1)-start > chunkSize {
+		n--
+	}
+	end := c.frameEnd(first + n - 1)
+	d.chunk = append(d.chunk, c.seg.data[start:end]...)
+	for i := first; i < first+n; i++ {
+		off := c.offset(i)
+		if i > first {
+			d.frames[len(d.frames)-1].to = int(off - start)
+		}
+		d.frames = append(d.frames, copied{int(off - start), int(end - start), c.segIndex, off, c.next})
+		c.advance()
+	}
+}
+
+// copyEach copies up to n frames that may lie anywhere.
+func (d *decoder) copyEach(c *cursor, n int) {
+	size := 0
+	for ; n > 0 && !c.ended && size < chunkSize; n-- {
+		p := c.next
+		if c.positions != nil {
+			p = c.positions[c.next-1]
+		}
+		c.seek(p)
+		i := int(p - c.seg.first)
+		off, end := c.offset(i), c.frameEnd(i)
+		d.frames = append(d.frames, copied{size, size + int(end-off), c.segIndex, off, p})
+		size += int(end - off)
+		c.advance()
+	}
+	if size > cap(d.chunk) {
+		d.chunk = make([]byte, 0, size)
+	}
+	for i := range d.frames {
+		k := &d.frames[i]
+		c.fault, c.off = c.segs[k.seg], k.off
+		d.chunk = append(d.chunk, c.fault.data[k.off:k.off+int64(k.to-k.at)]...)
+	}
+}
+
+// check returns a copied frame if it is what was written.
+func (d *decoder) check(c *cursor, k *copied) (frame, error) {
+	seg := c.segs[k.seg]
+	f, reason := decodeFrame(d.chunk[k.at:k.to:k.to], seg.seed, k.off)
+	if reason == "" && f.position() != k.pos {
+		reason = fmt.Sprintf("position %d where %d was written", f.position(), k.pos)
 	}
 	if reason != "" {
-		return nil, &eventstore.CorruptError{File: c.seg.path, Offset: c.off, Reason: reason}
+		return nil, &eventstore.CorruptError{File: seg.path, Offset: k.off, Reason: reason}
 	}
 	return f, nil
 }
 
-// one decodes the next event of c, unless it is not wanted, and returns how
-// many bytes that took.
-func (d *decoder) one(c *cursor) (int, error) {
-	f, err := c.frameAt(c.take())
+// decode makes r the event in a frame, if it is wanted.
+func (d *decoder) decode(c *cursor, k *copied, r *eventstore.Recorded) (wanted bool, err error) {
+	f, err := d.check(c, k)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	typ, ct, stream, meta, data := f.parts()
 	if f.created() < c.notBefore || c.match != nil && !c.match(inPlace(stream), inPlace(typ)) {
-		return 0, nil
+		return false, nil
 	}
-	i := len(d.events)
-	e := &d.events[:i+1][i]
-	e.ID, e.Version, e.Position = f.id(), f.version(), f.position()
-	e.Type, e.ContentType, e.Stream = d.name(typ), d.name(ct), d.name(stream)
-	e.Created = time.Unix(0, f.created()).UTC()
-	both := d.alloc(len(meta) + len(data))
-	copy(both, meta)
-	copy(both[len(meta):], data)
-	e.Data = both[len(meta):]
-	e.Metadata, err = eventstore.ParseMetadata(inPlace(both[:len(meta)]))
-	if err != nil {
-		return 0, &eventstore.CorruptError{File: c.seg.path, Offset: c.off, Reason: err.Error()}
+	if r.Metadata, err = eventstore.ParseMetadata(inPlace(meta)); err != nil {
+		return false, &eventstore.CorruptError{File: c.segs[k.seg].path, Offset: k.off, Reason: err.Error()}
 	}
-	d.events = d.events[:i+1]
-	if c.left > 0 {
-		if c.left--; c.left == 0 {
-			c.ended = true
-		}
-	}
-	return len(f), nil
+	r.ID, r.Version, r.Position = f.id(), f.version(), k.pos
+	r.Stream, r.Type, r.ContentType = d.name(stream), d.name(typ), d.name(ct)
+	r.Created = time.Unix(0, f.created()).UTC()
+	r.Data = data[:len(data):len(data)]
+	return true, nil
 }
 
 // inPlace returns b as a string without a copy; b must not change while the
@@ -203,32 +214,13 @@ func (d *decoder) name(b []byte) string {
 	return *slot
 }
 
-// alloc returns n bytes that nothing else uses.
-func (d *decoder) alloc(n int) []byte {
-	if n > len(d.chunk) {
-		if n > d.grow/4 {
-			return make([]byte, n)
-		}
-		d.chunk = make([]byte, d.grow)
-		d.grow = min(2*d.grow, maxChunk)
+// frameAt returns a checked copy of the frame at a published position.
+func (s *Store) frameAt(p eventstore.Position) (frame, error) {
+	d := newDecoder(s)
+	defer d.release()
+	c := cursor{view: s.view(), next: p, last: p, step: 1}
+	if err := d.fetch(context.Background(), &c); err != nil {
+		return nil, err
 	}
-	b := d.chunk[:n:n]
-	d.chunk = d.chunk[n:]
-	return b
-}
-
-// idAt returns the id of the event at a published position.
-func (s *Store) idAt(p eventstore.Position) (id eventstore.ID, err error) {
-	s.mapped.RLock()
-	defer s.mapped.RUnlock()
-	c := cursor{view: s.view()}
-	seg, _ := c.find(p)
-	err = guard(seg, &c.off, func() error {
-		f, err := c.frameAt(p)
-		if err == nil {
-			id = f.id()
-		}
-		return err
-	})
-	return id, err
+	return d.check(&c, &d.frames[0])
 }

@@ -79,12 +79,10 @@ func (s *Store) publish(touched []*stream, head eventstore.Position) {
 
 // alive returns the reason for which a call cannot begin or go on.
 func (s *Store) alive(ctx context.Context) error {
-	select {
-	case <-s.closed:
+	if s.ended.Load() {
 		return eventstore.ErrClosed
-	default:
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
 
 // wait blocks until changed is closed, or for as long as the store and ctx live.

@@ -31,6 +31,12 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlockDir gives the directory back. A process that is just being started may
+// hold a copy of the descriptor for a moment, so that closing is not enough.
+func unlockDir(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 var segmentName = regexp.MustCompile(`^\d{20}\` + segmentSuffix + `$`)
 
 // listSegments returns the segments of dir in the order of positions, and what

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/internal/streamrules"
@@ -23,6 +24,7 @@ type Store struct {
 	id     eventstore.ID
 	lock   *os.File
 	closed chan struct{}
+	ended  atomic.Bool // closed is closed
 	once   sync.Once
 	result error // of Close
 
@@ -172,6 +174,7 @@ func (s *Store) Stats() Stats {
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.queue.shut()
+		s.ended.Store(true)
 		close(s.closed)
 		var err error
 		if s.failure == nil {
@@ -190,7 +193,7 @@ func (s *Store) release() error {
 	for _, seg := range s.segs {
 		errs = append(errs, seg.close())
 	}
-	if err := errors.Join(append(errs, s.lock.Close())...); err != nil {
+	if err := errors.Join(append(errs, unlockDir(s.lock))...); err != nil {
 		return fmt.Errorf("close %s: %w", s.dir, err)
 	}
 	return nil

@@ -74,7 +74,7 @@ func (s *Store) load(paths []string) error {
 		if err != nil {
 			return err
 		}
-		s.segs = []*segment{seg}
+		s.segs, s.used = []*segment{seg}, headerSize
 		return syncDir(filepath.Dir(s.dir))
 	}
 	for i, path := range paths {
@@ -164,6 +164,9 @@ func (s *Store) publishAll() {
 // remember tells the ids of the last events to the memory of recent ones.
 func (s *Store) remember() error {
 	v := s.view()
+	if v.head == 0 {
+		return nil
+	}
 	first := eventstore.Position(1)
 	if s.head > streamrules.RecentLimit {
 		first = s.head - streamrules.RecentLimit + 1
@@ -171,13 +174,13 @@ func (s *Store) remember() error {
 	d := newDecoder(s)
 	defer d.release()
 	c := cursor{view: v, next: first, last: s.head, step: 1}
-	for !c.done() {
-		if err := d.fill(context.Background(), &c); err != nil {
+	for r := (eventstore.Recorded{}); !d.done(&c); {
+		found, err := d.next(context.Background(), &c, &r)
+		if err != nil {
 			return err
 		}
-		for i := range d.events {
-			e := &d.events[i]
-			s.recent.Add(e.ID, streamrules.Place{Stream: s.streams[e.Stream].name, Version: e.Version, Position: e.Position})
+		if found {
+			s.recent.Add(r.ID, r.Position)
 		}
 	}
 	return nil

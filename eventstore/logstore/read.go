@@ -66,19 +66,17 @@ func (s *Store) readAll(ctx context.Context, opts eventstore.ReadAllOptions, yie
 func (s *Store) drain(ctx context.Context, c *cursor, yield yieldEvent) {
 	d := newDecoder(s)
 	defer d.release()
-	for !c.done() {
-		err := d.fill(ctx, c)
-		for i := range d.events {
-			if err := s.alive(ctx); err != nil {
-				yield(eventstore.Recorded{}, err)
-				return
-			}
-			if !yield(d.events[i], nil) {
-				return
-			}
+	for r := (eventstore.Recorded{}); !d.done(c); {
+		err := s.alive(ctx)
+		found := false
+		if err == nil {
+			found, err = d.next(ctx, c, &r)
 		}
 		if err != nil {
 			yield(eventstore.Recorded{}, err)
+			return
+		}
+		if found && !yield(r, nil) {
 			return
 		}
 	}
@@ -118,23 +116,22 @@ const checkpointEvery = 4096
 func (s *Store) deliver(ctx context.Context, c *cursor, yield streamrules.Yield) bool {
 	d := newDecoder(s)
 	defer d.release()
-	for said := c.next; !c.done(); {
-		err := d.fill(ctx, c)
-		for i := range d.events {
-			if err := s.alive(ctx); err != nil {
-				yield(eventstore.Message{}, err)
-				return false
-			}
-			if !yield(eventstore.Message{Position: d.events[i].Position, Event: d.events[i]}, nil) {
-				return false
-			}
+	said := c.next
+	for m := (eventstore.Message{}); !d.done(c); {
+		err := s.alive(ctx)
+		found := false
+		if err == nil {
+			found, err = d.next(ctx, c, &m.Event)
 		}
 		if err != nil {
 			yield(eventstore.Message{}, err)
 			return false
 		}
-		if len(d.events) > 0 {
-			said = c.next
+		if found {
+			m.Position, said = m.Event.Position, c.next
+			if !yield(m, nil) {
+				return false
+			}
 		} else if c.match != nil && c.next-said >= checkpointEvery {
 			said = c.next
 			if !yield(eventstore.Message{Kind: eventstore.MessageCheckpoint, Position: c.next - 1}, nil) {

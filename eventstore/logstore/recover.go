@@ -65,11 +65,10 @@ func orUnfinished(reason string) string {
 // returns where it stopped, and why when that is not the end.
 func (r *recovery) walk(seg *segment) (off int64, reason string, err error) {
 	for off = headerSize; ; {
-		b := seg.data[off:]
-		if len(b) < frameHeader || le.Uint32(b) == 0 {
+		if off+frameHeader > seg.size() || le.Uint32(seg.data[off:]) == 0 {
 			return off, "", nil
 		}
-		f, reason := decodeFrame(b, seg.seed, off)
+		f, reason := decodeFrame(seg.data[off:], seg.seed, off)
 		want := r.next + eventstore.Position(len(r.group))
 		switch {
 		case reason != "":
@@ -85,7 +84,7 @@ func (r *recovery) walk(seg *segment) (off int64, reason string, err error) {
 			if err := r.apply(seg); err != nil {
 				return off, "", err
 			}
-			seg.end = min(off, seg.size())
+			seg.end = off // the file may lack the last padding
 			r.progress()
 		}
 	}
@@ -177,8 +176,8 @@ func (r *recovery) laterWrite(seg *segment, bad, end int64) (found int64, err er
 // again: after a failed sync it may have been in the page cache only, where
 // the system calls it clean.
 func (r *recovery) settle(seg *segment) error {
-	if seg.size() < r.s.opts.SegmentSize {
-		if err := seg.resize(r.s.opts.SegmentSize); err != nil {
+	if size := max(r.s.opts.SegmentSize, roundUp(seg.end, pageSize)); seg.size() < size {
+		if err := seg.resize(size); err != nil {
 			return err
 		}
 	}

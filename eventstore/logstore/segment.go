@@ -62,7 +62,7 @@ func (s *Store) createSegment(first eventstore.Position, size int64) (seg *segme
 	if err := syncDir(s.dir); err != nil {
 		return nil, err
 	}
-	seg = &segment{first: first, path: path, file: f, seed: h.seed(), end: headerSize}
+	seg = &segment{first: first, path: path, file: f, seed: h.seed(), end: headerSize, counted: headerSize}
 	return seg, seg.mmap(size)
 }
 
@@ -117,12 +117,7 @@ type view struct {
 	head eventstore.Position
 }
 
-// find returns the segment with position p, which the view has, and the
-// offsets of its events.
-func (v *view) find(p eventstore.Position) (*segment, []uint32) {
-	i := sort.Search(len(v.segs), func(i int) bool { return v.segs[i].first > p }) - 1
-	if i == len(v.segs)-1 {
-		return v.segs[i], v.tail
-	}
-	return v.segs[i], v.segs[i].offs
+// find returns the index of the segment with position p, which the view has.
+func (v *view) find(p eventstore.Position) int {
+	return sort.Search(len(v.segs), func(i int) bool { return v.segs[i].first > p }) - 1
 }

@@ -11,12 +11,27 @@ import (
 // A batch is what the leader has encoded and not yet written.
 type batch struct {
 	buf      []byte
-	requests []*request      // that depend on it
-	ids      []eventstore.ID // of the events in it
+	requests []*request // that depend on it
+	events   []pending  // in it
 	touched  []*stream
 	head     eventstore.Position // of the last event in it, or before it
 	unsynced bool                // earlier batches may not be on the disk
 	lastSync time.Time
+}
+
+// A pending event is one in the batch.
+type pending struct {
+	id      eventstore.ID
+	stream  string
+	version eventstore.Version
+}
+
+// pending returns the event in the batch at position p, or nil.
+func (b *batch) pending(p eventstore.Position) *pending {
+	if first := b.head - eventstore.Position(len(b.events)) + 1; p >= first {
+		return &b.events[p-first]
+	}
+	return nil
 }
 
 // commit decides and carries out a batch of requests. Only the leader calls it.
@@ -90,6 +105,7 @@ func (s *Store) roll(size int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.segs = append(s.segs[:len(s.segs):len(s.segs)], seg) // readers hold the old slice
+	s.used += headerSize
 	return nil
 }
 
@@ -122,10 +138,10 @@ func (s *Store) encode(plan *streamrules.Plan, created int64) {
 				p.flags |= flagTombstone
 			}
 			b.buf = appendFrame(b.buf, &p, w.Stream, e)
-			b.ids = append(b.ids, p.id)
+			b.events = append(b.events, pending{p.id, st.name, p.version})
 			seg.added = append(seg.added, uint32(p.off/frameAlign))
 			st.added = append(st.added, p.position)
-			s.recent.Add(p.id, streamrules.Place{Stream: st.name, Version: p.version, Position: p.position})
+			s.recent.Add(p.id, p.position)
 		}
 		s.applyWrite(st, w)
 	}
@@ -169,7 +185,8 @@ func (b *batch) reset() {
 	}
 	clear(b.touched)
 	clear(b.requests)
-	b.buf, b.ids, b.touched, b.requests = b.buf[:0], b.ids[:0], b.touched[:0], b.requests[:0]
+	clear(b.events)
+	b.buf, b.events, b.touched, b.requests = b.buf[:0], b.events[:0], b.touched[:0], b.requests[:0]
 }
 
 // sync forces what was written to the disk.
@@ -211,11 +228,29 @@ func (l *leader) State(name string) streamrules.State {
 func (l *leader) EventAt(name string, at eventstore.Version) (eventstore.ID, eventstore.Position, error) {
 	s := (*Store)(l)
 	p := s.streams[name].added[at-1]
-	if first := s.batch.head - eventstore.Position(len(s.batch.ids)) + 1; p >= first {
-		return s.batch.ids[p-first], p, nil
+	if e := s.batch.pending(p); e != nil {
+		return e.id, p, nil
 	}
-	id, err := s.idAt(p)
-	return id, p, err
+	f, err := s.frameAt(p)
+	if err != nil {
+		return eventstore.ID{}, 0, err
+	}
+	return f.id(), p, nil
 }
 
-func (l *leader) Recent(id eventstore.ID) (streamrules.Place, bool) { return l.recent.Find(id) }
+func (l *leader) Recent(id eventstore.ID) (streamrules.Place, bool, error) {
+	s := (*Store)(l)
+	p := s.recent.Find(id)
+	if p == 0 {
+		return streamrules.Place{}, false, nil
+	}
+	if e := s.batch.pending(p); e != nil {
+		return streamrules.Place{Stream: e.stream, Version: e.version, Position: p}, true, nil
+	}
+	f, err := s.frameAt(p)
+	if err != nil {
+		return streamrules.Place{}, false, err
+	}
+	_, _, name, _, _ := f.parts()
+	return streamrules.Place{Stream: string(name), Version: f.version(), Position: p}, true, nil
+}

@@ -55,7 +55,7 @@ func (s *Store) write(w *streamrules.Write, created time.Time) {
 			r.ContentType = eventstore.ContentTypeBinary
 		}
 		st.events = append(st.events, r)
-		s.recent.Add(r.ID, streamrules.Place{Stream: r.Stream, Version: r.Version, Position: r.Position})
+		s.recent.Add(r.ID, r.Position)
 	}
 	s.waiters.WakeStream(w.Stream)
 	orig, isMeta := streamrules.Original(w.Stream)
@@ -101,4 +101,11 @@ func (v *view) EventAt(stream string, at eventstore.Version) (eventstore.ID, eve
 	return r.ID, r.Position, nil
 }
 
-func (v *view) Recent(id eventstore.ID) (streamrules.Place, bool) { return v.recent.Find(id) }
+func (v *view) Recent(id eventstore.ID) (streamrules.Place, bool, error) {
+	p := v.recent.Find(id)
+	if p == 0 {
+		return streamrules.Place{}, false, nil
+	}
+	r := at(v.log, p)
+	return streamrules.Place{Stream: r.Stream, Version: r.Version, Position: p}, true, nil
+}

@@ -37,7 +37,10 @@ func (o *Op) checkRecent(v View, s State) (Plan, bool, error) {
 		id := o.Events[i].ID
 		place, ok := Place{}, false
 		if !id.IsZero() {
-			place, ok = v.Recent(id)
+			var err error
+			if place, ok, err = v.Recent(id); err != nil {
+				return Plan{}, false, err
+			}
 		}
 		switch known := ok && place.Stream == o.Stream; {
 		case known:

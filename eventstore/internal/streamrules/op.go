@@ -39,7 +39,14 @@ type View interface {
 	// EventAt returns the id and position of the event that a stream has at v.
 	EventAt(stream string, v eventstore.Version) (eventstore.ID, eventstore.Position, error)
 	// Recent finds an event id among those that the store remembers.
-	Recent(id eventstore.ID) (Place, bool)
+	Recent(id eventstore.ID) (Place, bool, error)
+}
+
+// A Place says where an event is.
+type Place struct {
+	Stream   string
+	Version  eventstore.Version
+	Position eventstore.Position
 }
 
 // A Write is a run of events for one stream.

@@ -9,19 +9,13 @@ import (
 // RecentLimit is how many event ids a [Recent] remembers.
 const RecentLimit = 1 << 16
 
-// A Place says where an event is.
-type Place struct {
-	Stream   string
-	Version  eventstore.Version
-	Position eventstore.Position
-}
-
 // Recent remembers the ids of the last [RecentLimit] events, so that a repeated
 // append that expects no version is recognized. The zero value is empty. It is
 // not safe for concurrent use.
 //
 // It is a ring with a hash table of indexes into it (linear probing), because
-// a map costs more than all the rest of an append in memory.
+// a map costs more than all the rest of an append in memory. It holds no
+// pointers, so that the garbage collector need not look into it.
 type Recent struct {
 	ring  []mark
 	next  int      // the oldest, once the ring is full
@@ -29,12 +23,12 @@ type Recent struct {
 }
 
 type mark struct {
-	id    eventstore.ID
-	place Place
+	id  eventstore.ID
+	pos eventstore.Position
 }
 
 // Add remembers an id, and forgets the oldest when there are too many.
-func (r *Recent) Add(id eventstore.ID, p Place) {
+func (r *Recent) Add(id eventstore.ID, p eventstore.Position) {
 	i := r.next
 	if len(r.ring) < RecentLimit {
 		i = len(r.ring)
@@ -51,15 +45,15 @@ func (r *Recent) Add(id eventstore.ID, p Place) {
 	r.table[r.slot(id)] = uint32(i) + 1
 }
 
-// Find returns the last place of an id.
-func (r *Recent) Find(id eventstore.ID) (Place, bool) {
+// Find returns the last position of an id, or 0.
+func (r *Recent) Find(id eventstore.ID) eventstore.Position {
 	if len(r.table) == 0 {
-		return Place{}, false
+		return 0
 	}
 	if i := r.table[r.slot(id)]; i > 0 {
-		return r.ring[i-1].place, true
+		return r.ring[i-1].pos
 	}
-	return Place{}, false
+	return 0
 }
 
 // slot returns where id is in the table, or the free slot where it belongs.

@@ -20,21 +20,20 @@ func TestRecentAgreesWithAMap(t *testing.T) {
 		id := eventstore.ID{byte(rnd.Uint32()), byte(rnd.Uint32()), byte(rnd.Uint32() % 8)}
 		last[id] = p
 		order = append(order, id)
-		r.Add(id, Place{Position: p})
+		r.Add(id, p)
 		if p > RecentLimit {
 			old := order[p-RecentLimit-1]
-			place, ok := r.Find(old)
-			require.Equal(t, last[old] > p-RecentLimit, ok)
-			if ok {
-				require.Equal(t, last[old], place.Position)
+			want := last[old]
+			if want <= p-RecentLimit {
+				want = 0
 			}
+			require.Equal(t, want, r.Find(old))
 		}
 		probe := order[rnd.IntN(len(order))]
-		place, ok := r.Find(probe)
-		known := last[probe]+RecentLimit > p
-		require.Equal(t, known, ok)
-		if known {
-			require.Equal(t, last[probe], place.Position)
+		want := last[probe]
+		if want+RecentLimit <= p {
+			want = 0
 		}
+		require.Equal(t, want, r.Find(probe))
 	}
 }
