@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/codec"
+	"github.com/foldstream/foldstream/eventstore/logstore"
+	"github.com/foldstream/foldstream/projection"
+	"github.com/foldstream/foldstream/projection/redisview"
+)
+
+// result is what is printed; the medians of all repetitions.
+type result struct {
+	Scenario   string    `json:"scenario"`
+	Events     int       `json:"events"`
+	Keys       int       `json:"keys"`
+	Zipf       float64   `json:"zipf,omitempty"`
+	Partitions int       `json:"partitions"`
+	EventBytes int       `json:"event_bytes"`
+	ValueBytes int       `json:"value_bytes"`
+	Seconds    float64   `json:"seconds"`
+	PerSecond  float64   `json:"events_per_second"`
+	Allocs     float64   `json:"allocs_per_event"`
+	HSET       float64   `json:"redis_benchmark_hset_per_second"`
+	Ratio      float64   `json:"ratio"` // events per second by HSET per second
+	Exact      bool      `json:"exact"` // every event is in the view once
+	AllSeconds []float64 `json:"all_seconds"`
+	AllHSET    []float64 `json:"all_hset_per_second"`
+	ReadPerSec float64   `json:"log_read_per_second"` // the log alone, undecoded
+	Machine    string    `json:"machine"`
+}
+
+const view = "order-summary"
+
+// bench is one run of the program.
+type bench struct {
+	config
+	rdb   *redis.Client
+	store *logstore.Store
+	views *redisview.Store
+	say   func(string, ...any)
+}
+
+func measure(ctx context.Context, c config, say func(string, ...any)) (*result, error) {
+	rdb, about, closeRedis, err := openRedis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeRedis()
+	dir := c.data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "foldstream-bench"); err != nil {
+			return nil, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+	}
+	store, err := logstore.Open(dir, &logstore.Options{Sync: logstore.SyncNever})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = store.Close() }()
+	b := &bench{config: c, rdb: rdb, store: store, say: say}
+	b.views = redisview.New(rdb, &redisview.Options{Prefix: "foldstream-bench:"})
+	r := &result{
+		Scenario: c.scenario, Events: c.events, Keys: c.keys, Zipf: c.zipf, Partitions: c.partitions,
+		Machine: fmt.Sprintf("%s, %s/%s, %d CPUs, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), about),
+	}
+	say("%s", r.Machine)
+	return r, b.run(ctx, r)
+}
+
+func (b *bench) run(ctx context.Context, r *result) error {
+	start := time.Now()
+	if err := seed(ctx, b.store, b.config); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	b.say("seeded %d events on %d streams in %v", b.events, b.keys, time.Since(start).Round(time.Millisecond))
+	if err := b.sizes(ctx, r); err != nil {
+		return err
+	}
+	if b.profile != "" {
+		f, err := os.Create(b.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	r.Exact = true
+	var allocs []float64
+	for i := range b.reps {
+		limit, err := hsetLimit(ctx, b.rdb, b.keys, r.ValueBytes)
+		if err != nil {
+			return err
+		}
+		seconds, perEvent, err := b.once(ctx)
+		if err != nil {
+			return err
+		}
+		if err := b.check(ctx); err != nil {
+			r.Exact = false
+			return err
+		}
+		if err := b.drop(ctx); err != nil {
+			return err
+		}
+		r.AllSeconds, r.AllHSET = append(r.AllSeconds, seconds), append(r.AllHSET, limit)
+		allocs = append(allocs, perEvent)
+		b.say("run %d: %.3f s, %.0f events/s, %.1f allocations/event; redis-benchmark HSET %.0f/s",
+			i+1, seconds, float64(b.events)/seconds, perEvent, limit)
+	}
+	r.Seconds, r.HSET, r.Allocs = median(r.AllSeconds), median(r.AllHSET), median(allocs)
+	r.PerSecond = float64(b.events) / r.Seconds
+	r.Ratio = r.PerSecond / r.HSET
+	return nil
+}
+
+// sizes reads the log once, which also warms the page cache, and encodes one
+// event and one document.
+func (b *bench) sizes(ctx context.Context, r *result) error {
+	start, n := time.Now(), 0
+	for rec, err := range b.store.ReadAll(ctx, eventstore.ReadAllOptions{}) {
+		if err != nil {
+			return err
+		}
+		if n++; n > 1 {
+			continue
+		}
+		v, err := events.Decode(rec)
+		if err != nil {
+			return err
+		}
+		doc, err := summary{}.lineAdded(v.(lineAdded), projection.Meta{Created: rec.Created})
+		if err != nil {
+			return err
+		}
+		data, err := codec.Msgpack.Marshal(doc)
+		if err != nil {
+			return err
+		}
+		r.EventBytes, r.ValueBytes = len(rec.Data), len(data)
+	}
+	if n != b.events {
+		return fmt.Errorf("the log in -data holds %d events, not %d", n, b.events)
+	}
+	r.ReadPerSec = float64(n) / time.Since(start).Seconds()
+	b.say("log alone %.0f events/s; events of %d bytes, documents of %d bytes", r.ReadPerSec, r.EventBytes, r.ValueBytes)
+	return nil
+}
+
+func (b *bench) runner() *projection.Runner {
+	docs := projection.NewCollection[summary](b.views, view, codec.Msgpack, nil)
+	p := projection.New(view, events, projection.On(docs, summary.lineAdded))
+	return projection.NewRunner(b.store, &projection.Options{Partitions: b.partitions, BatchEvents: b.batch}, p)
+}
+
+// once measures one replay, from the call to the moment when the view is level
+// and active.
+func (b *bench) once(ctx context.Context) (seconds, allocsPerEvent float64, err error) {
+	r := b.runner()
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	var wg sync.WaitGroup
+	follow := func() { wg.Go(func() { done <- r.Run(ctx) }) }
+	defer wg.Wait()
+	defer cancel()
+	if b.scenario == "rebuild" { // of a view that is there and followed
+		follow()
+		if err := level(ctx, r, done); err != nil {
+			return 0, 0, err
+		}
+	}
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	if b.scenario == "rebuild" {
+		if _, err = r.Rebuild(ctx, view, nil); err != nil {
+			return 0, 0, err
+		}
+	} else {
+		follow()
+		if err := level(ctx, r, done); err != nil {
+			return 0, 0, err
+		}
+	}
+	seconds = time.Since(start).Seconds()
+	runtime.ReadMemStats(&after)
+	return seconds, float64(after.Mallocs-before.Mallocs) / float64(b.events), nil
+}
+
+func level(ctx context.Context, r *projection.Runner, done chan error) error {
+	waited := make(chan error, 1)
+	go func() { waited <- r.WaitLevel(ctx) }()
+	select {
+	case err := <-waited:
+		return err
+	case err := <-done:
+		return fmt.Errorf("the runner stopped: %w", err)
+	}
+}
+
+// check counts the events in the view's documents.
+func (b *bench) check(ctx context.Context) error {
+	v, err := b.views.Active(ctx, view)
+	if err != nil {
+		return err
+	}
+	var lines int64
+	for it, err := range b.views.Dump(ctx, view, v.Number) {
+		if err != nil {
+			return err
+		}
+		var doc summary
+		if err := codec.Msgpack.Unmarshal(it.Value, &doc); err != nil {
+			return err
+		}
+		lines += doc.Lines
+	}
+	if lines != int64(b.events) {
+		return fmt.Errorf("the view counts %d events, there are %d", lines, b.events)
+	}
+	return nil
+}
+
+// drop removes everything under the prefix.
+func (b *bench) drop(ctx context.Context) error {
+	var errs []error
+	it := b.rdb.Scan(ctx, 0, "foldstream-bench:*", 10_000).Iterator()
+	for it.Next(ctx) {
+		errs = append(errs, b.rdb.Unlink(ctx, it.Val()).Err())
+	}
+	return errors.Join(append(errs, it.Err())...)
+}
+
+func median(all []float64) float64 {
+	sorted := slices.Sorted(slices.Values(all))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+func (r *result) print(say func(string, ...any)) {
+	say("")
+	say("%-34s %12.0f events/s  (median of %d, %.3f s)", r.Scenario+", exactly once", r.PerSecond, len(r.AllSeconds), r.Seconds)
+	say("%-34s %12.0f /s", "redis-benchmark -P 1000 HSET", r.HSET)
+	say("%-34s %12.2f", "ratio", r.Ratio)
+	say("%-34s %12.1f", "allocations per event", r.Allocs)
+}
