@@ -50,6 +50,7 @@ var arrows = []arrow{
 
 	// Helpers of tests and programs.
 	{"internal/archtest", nil},
+	{"internal/crashtest", nil},
 	{"internal/redisproc", nil},
 	{"internal/redistest", []string{"internal/redisproc"}},
 }
@@ -90,6 +91,7 @@ const (
 	progressbar = "github.com/schollz/progressbar/v3"
 	protobuf    = "google.golang.org/protobuf"
 	testify     = "github.com/stretchr/testify"
+	rapid       = "pgregory.net/rapid"
 	xsys        = "golang.org/x/sys"
 )
 
@@ -112,7 +114,9 @@ var thirdParty = []use{
 // thirdPartyTests is for test files, besides what thirdParty gives the package.
 var thirdPartyTests = []use{
 	{"...", []string{testify}},
+	{"eventstore/logstore", []string{rapid}},               // random operations against memstore as the model
 	{"projection/redisview", []string{goRedis, miniredis}}, // miniredis: what the example embeds must do
 	{"examples/shop/...", []string{goRedis}},
+	{"internal/crashtest", []string{goRedis}},
 	{"internal/redistest", []string{goRedis}},
 }
