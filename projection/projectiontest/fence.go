@@ -113,7 +113,7 @@ func closeInterrupts(t *testing.T, s *suite) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for p := eventstore.Position(1); ; p++ {
-			b := batch(p, counter("a", int64(p)), counter("b", int64(p))) //nolint:gosec // a small count
+			b := batch(p, counter("a", int64(p)), counter("b", int64(p)))
 			if session.Commit(t.Context(), &b) != nil {
 				return
 			}
@@ -227,7 +227,7 @@ func count(t *testing.T, session projection.Session, events uint64) error {
 			return err
 		}
 	}
-	if at := session.Checkpoint().Position; uint64(n) != uint64(at) { //nolint:gosec // a small count
+	if at := session.Checkpoint().Position; uint64(n) != uint64(at) {
 		// Another worker may have moved on since this session was acquired:
 		// only a commit tells.
 		b := batch(at)

@@ -96,7 +96,7 @@ func dumpEverything(t *testing.T, s *suite) {
 	for i := range 1000 {
 		key := fmt.Sprint("k", i)
 		part := i % partitions
-		value := []byte(fmt.Sprint("v", i))
+		value := fmt.Append(nil, "v", i)
 		want = append(want,
 			projection.Item{Kind: projection.ItemDocument, Collection: docs, Key: key, Value: value},
 			projection.Item{Kind: projection.ItemCounter, Collection: counts, Key: key, Count: int64(i)},
@@ -110,7 +110,8 @@ func dumpEverything(t *testing.T, s *suite) {
 		s.commit(t, 1, part, dumped(part))
 	}
 	require.Equal(t, sorted(want), s.dump(t, 1))
-	for range s.store.Dump(t.Context(), view, 1) {
+	for _, err := range s.store.Dump(t.Context(), view, 1) {
+		require.NoError(t, err)
 		break // stopping early is allowed
 	}
 	for _, err := range s.store.Dump(t.Context(), view, 3) {

@@ -78,10 +78,9 @@ func (w *wire) send(ctx context.Context, cmds ...redis.Cmder) {
 	_, _ = pipe.Exec(ctx)
 }
 
-// close ends the connection.
-func (w *wire) close() error {
-	return errors.Join(w.Conn.Close(), w.client.Close())
-}
+// close ends the connection, also while a command uses it. Closing the
+// redis.Conn instead, or as well, would race with that command.
+func (w *wire) close() error { return w.client.Close() }
 
 // moved tells a cluster client that a slot has moved, so that the next session
 // finds its server.

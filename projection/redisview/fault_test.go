@@ -41,7 +41,7 @@ func sized(position eventstore.Position, n int) *projection.Batch {
 	for i := range n {
 		docs.Put = append(docs.Put, projection.KeyValue{Key: fmt.Sprint("k", i), Value: []byte(strconv.FormatUint(uint64(position), 10))})
 	}
-	counters := projection.CounterChanges{Collection: "counts", Set: []projection.Count{{Key: "c", Value: int64(position)}}} //nolint:gosec // small
+	counters := projection.CounterChanges{Collection: "counts", Set: []projection.Count{{Key: "c", Value: int64(position)}}}
 	return &projection.Batch{Position: position, Documents: []projection.DocumentChanges{docs}, Counters: []projection.CounterChanges{counters}}
 }
 

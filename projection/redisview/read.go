@@ -28,7 +28,7 @@ func (s *Store) parsePointer(view, text string) (*pointer, error) {
 	if err != nil || ns[0] < 1 || ns[1] < 1 || max(ns[0], ns[1], ns[2]) > math.MaxInt32 {
 		return nil, &malformedError{s.activeKey(view), text, "a pointer (version:partitions:definition)"}
 	}
-	p := &pointer{version: int(ns[0]), partitions: int(ns[1]), definition: int(ns[2])} //nolint:gosec // checked
+	p := &pointer{version: int(ns[0]), partitions: int(ns[1]), definition: int(ns[2])}
 	p.bases = make([]string, p.partitions)
 	for i := range p.bases {
 		p.bases[i] = s.base(view, p.version, i)
