@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/logstore"
 	"github.com/foldstream/foldstream/examples/shop/order"
 )
 
@@ -212,4 +213,17 @@ func TestImportIsStopped(t *testing.T) {
 		"a line is decided although the file has not ended")
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+func BenchmarkImport(b *testing.B) {
+	src := busyFile(2000)
+	for b.Loop() {
+		store, err := logstore.Open(b.TempDir(), nil)
+		require.NoError(b, err)
+		im := &importer{bus: newWriteSide(store, newEvents(), quiet).bus, meter: newMeter(io.Discard, "import", -1)}
+		s, err := im.run(b.Context(), strings.NewReader(src))
+		require.NoError(b, err)
+		b.ReportMetric(float64(s.Lines)/s.Seconds, "lines/s")
+		require.NoError(b, store.Close())
+	}
 }

@@ -107,29 +107,86 @@ func unknownField(name string, k kind) error {
 // than encoding/json: field names count letter by letter, and none may come
 // twice.
 func parseMessage(data []byte) (message, error) {
-	m := message{texts: make(map[string]string, 6), numbers: make(map[string]int64, 2)}
+	m := message{texts: make(map[string]string, 8), numbers: make(map[string]int64, 2)}
 	if err := validate(data); err != nil {
 		return m, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if open, _ := dec.Token(); open != json.Delim('{') {
+	// What is left is valid, so finding the parts of an object is simple.
+	rest := skipSpace(data)
+	if rest[0] != '{' {
 		return m, errors.New("not a JSON object")
 	}
-	for dec.More() {
-		name, err := dec.Token()
+	for rest = skipSpace(rest[1:]); rest[0] != '}'; rest = skipSpace(rest) {
+		if rest[0] == ',' {
+			rest = skipSpace(rest[1:])
+		}
+		quoted, after := cutString(rest)
+		name, err := unquote(quoted)
 		if err != nil {
 			return m, err
 		}
-		value, err := dec.Token()
-		if err != nil {
-			return m, err
-		}
-		if err := m.set(name.(string), value); err != nil {
+		value := skipSpace(skipSpace(after)[1:]) // behind the colon
+		if rest, err = m.set(name, value); err != nil {
 			return m, err
 		}
 	}
 	return m, nil
+}
+
+// set sets a field to the value that rest begins with, and returns what
+// follows it.
+func (m message) set(name string, rest []byte) ([]byte, error) {
+	_, isText := m.texts[name]
+	_, isNumber := m.numbers[name]
+	if isText || isNumber {
+		return rest, fmt.Errorf("field %.64q is there twice", name)
+	}
+	switch c := rest[0]; {
+	case c == '"':
+		quoted, rest := cutString(rest)
+		text, err := unquote(quoted)
+		m.texts[name] = text
+		return rest, err
+	case c == '-' || '0' <= c && c <= '9':
+		end := bytes.IndexAny(rest, ",} \t\r\n")
+		n, err := strconv.ParseInt(string(rest[:end]), 10, 64)
+		if err != nil {
+			return rest, fmt.Errorf("field %.64q: %.32s is not a whole number of 64 bits", name, rest[:end])
+		}
+		m.numbers[name] = n
+		return rest[end:], nil
+	case c == 'n':
+		return rest, fmt.Errorf("field %.64q is null", name)
+	}
+	return rest, fmt.Errorf("field %.64q must be text or a whole number", name)
+}
+
+func skipSpace(data []byte) []byte {
+	for len(data) > 0 && (data[0] == ' ' || data[0] == '\t' || data[0] == '\r' || data[0] == '\n') {
+		data = data[1:]
+	}
+	return data
+}
+
+// cutString cuts data behind the string that it begins with.
+func cutString(data []byte) (quoted, rest []byte) {
+	for i := 1; ; i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return data[:i+1], data[i+1:]
+		}
+	}
+}
+
+func unquote(quoted []byte) (string, error) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1]), nil
+	}
+	var s string
+	err := json.Unmarshal(quoted, &s)
+	return s, err
 }
 
 // validate refuses what is not exactly one JSON value; its error says where.
@@ -147,27 +204,4 @@ func validate(data []byte) error {
 		return fmt.Errorf("not valid JSON at byte %d: %w", syntax.Offset, err)
 	}
 	return fmt.Errorf("not valid JSON: %w", err)
-}
-
-func (m message) set(name string, value json.Token) error {
-	_, isText := m.texts[name]
-	_, isNumber := m.numbers[name]
-	if isText || isNumber {
-		return fmt.Errorf("field %.64q is there twice", name)
-	}
-	switch v := value.(type) {
-	case string:
-		m.texts[name] = v
-	case json.Number:
-		n, err := strconv.ParseInt(string(v), 10, 64)
-		if err != nil {
-			return fmt.Errorf("field %.64q: %.32s is not a whole number of 64 bits", name, v)
-		}
-		m.numbers[name] = n
-	case nil:
-		return fmt.Errorf("field %.64q is null", name)
-	default:
-		return fmt.Errorf("field %.64q must be text or a whole number", name)
-	}
-	return nil
 }
