@@ -37,7 +37,6 @@ func (se *session) commit(ctx context.Context, b *projection.Batch) error {
 	if err := check(b, se.ck); err != nil {
 		return err
 	}
-	se.writer.begin(ctx)
 	se.writer.batch(b)
 	return se.execute(ctx, projection.Checkpoint{Epoch: se.ck.Epoch, Position: b.Position})
 }
@@ -62,16 +61,19 @@ func check(b *projection.Batch, at projection.Checkpoint) error {
 // again.
 func (se *session) execute(ctx context.Context, ck projection.Checkpoint) error {
 	value := strconv.FormatUint(ck.Epoch, 10) + ":" + strconv.FormatUint(uint64(ck.Position), 10)
-	w := &se.writer
-	defer w.release()
-	w.command(ctx, "set", se.ckKey, value)
+	defer se.release()
+	cmds := append(se.cmds, redis.NewCmd(ctx, "multi"))
+	for _, args := range se.writer.cmds {
+		cmds = append(cmds, redis.NewCmd(ctx, args...))
+	}
+	cmds = append(cmds, redis.NewCmd(ctx, "set", se.ckKey, value))
+	writes := len(cmds)
 	exec := redis.NewCmd(ctx, "exec")
 	watch := redis.NewCmd(ctx, "watch", se.ckKey)
 	get := redis.NewCmd(ctx, "get", se.ckKey)
-	writes := len(w.cmds)
-	w.cmds = append(w.cmds, exec, watch, get)
-	se.wire.send(ctx, w.cmds...)
-	if err := outcome(w.cmds[:writes], exec); err != nil {
+	se.cmds = append(cmds, exec, watch, get)
+	se.wire.send(ctx, se.cmds...)
+	if err := outcome(se.cmds[:writes], exec); err != nil {
 		return err
 	}
 	se.ck = ck
@@ -84,6 +86,13 @@ func (se *session) execute(ctx context.Context, ck projection.Checkpoint) error 
 		se.err = projection.ErrFenced
 	}
 	return nil
+}
+
+// release forgets a batch and keeps the buffers.
+func (se *session) release() {
+	clear(se.cmds)
+	se.cmds = se.cmds[:0]
+	se.writer.release()
 }
 
 // outcome says whether a transaction was carried out whole. writes are MULTI

@@ -23,6 +23,7 @@ type session struct {
 	ck     projection.Checkpoint
 	err    error // why it must not be used again
 	writer writer
+	cmds   []redis.Cmder // of the commit under way; a buffer
 }
 
 // acquireTries bounds how often other workers may take over while this one
@@ -72,7 +73,6 @@ func (se *session) takeOver(ctx context.Context) error {
 			return err
 		}
 		ck.Epoch++
-		se.writer.begin(ctx)
 		err = se.execute(ctx, ck)
 		if !errors.Is(err, projection.ErrFenced) {
 			return err

@@ -1,11 +1,8 @@
 package redisview
 
 import (
-	"context"
 	"slices"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/foldstream/foldstream/projection"
 )
@@ -23,7 +20,7 @@ const (
 // no allocation.
 type writer struct {
 	base   string
-	cmds   []redis.Cmder
+	cmds   [][]any   // the arguments of each command
 	args   []any     // of all commands, one after the other
 	scores []float64 // of counters
 	order  []int     // of index entries
@@ -31,7 +28,6 @@ type writer struct {
 	known  map[string]struct{}
 
 	// The command that is being built.
-	ctx       context.Context //nolint:containedctx // of one commit
 	name, key string
 	start     int // in args
 	fields    int
@@ -48,24 +44,12 @@ func (w *writer) init(base string) {
 	w.known = make(map[string]struct{})
 }
 
-// begin starts a transaction.
-func (w *writer) begin(ctx context.Context) {
-	w.ctx = ctx
-	w.cmds = append(w.cmds, redis.NewCmd(ctx, "multi"))
-}
-
 // release forgets the batch and keeps the buffers.
 func (w *writer) release() {
 	clear(w.cmds)
 	clear(w.args)
 	clear(w.fresh)
 	w.cmds, w.args, w.scores, w.fresh = w.cmds[:0], w.args[:0], w.scores[:0], w.fresh[:0]
-	w.ctx = nil
-}
-
-// command adds a whole command.
-func (w *writer) command(ctx context.Context, args ...any) {
-	w.cmds = append(w.cmds, redis.NewCmd(ctx, args...))
 }
 
 // open starts a command with any number of fields.
@@ -88,7 +72,7 @@ func (w *writer) close() {
 		w.args = w.args[:w.start]
 		return
 	}
-	w.command(w.ctx, w.args[w.start:len(w.args):len(w.args)]...)
+	w.cmds = append(w.cmds, w.args[w.start:len(w.args):len(w.args)])
 }
 
 // batch adds the commands for the changes of b.
