@@ -2,6 +2,7 @@ package eventstore_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,7 +28,7 @@ func TestMetadata(t *testing.T) {
 	assert.Equal(t, []string{"", "a", "b", "c"}, keys, "in order")
 	assert.Equal(t, map[string]string{"": "empty key", "a": "1", "b": "2", "c": ""}, m.Map())
 	assert.Equal(t, "2", eventstore.NewMetadata("k", "1", "k", "2").Get("k"), "the last counts")
-	assert.Panics(t, func() { eventstore.NewMetadata("odd") })
+	assert.Panics(t, func() { eventstore.NewMetadata(strings.Fields("a 1 odd")...) })
 	assert.Zero(t, eventstore.NewMetadata())
 }
 

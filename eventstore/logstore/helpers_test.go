@@ -73,18 +73,6 @@ func segments(t *testing.T, dir string) []string {
 	return names
 }
 
-// contents returns the segments' bytes without trailing zeros.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	all := make(map[string]string)
-	for _, name := range segments(t, dir) {
-		b, err := os.ReadFile(name)
-		require.NoError(t, err)
-		all[name] = strings.TrimRight(string(b), "\x00")
-	}
-	return all
-}
-
 // used returns the offset behind the last frame of a segment.
 func used(t *testing.T, file string) int64 {
 	t.Helper()
