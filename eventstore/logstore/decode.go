@@ -170,7 +170,8 @@ func (d *decoder) check(c *cursor, k *copied) (frame, error) {
 	return f, nil
 }
 
-// decode makes r the event in a frame, if it is wanted.
+// decode makes r the event in a frame, if it is wanted. It is faster when r is
+// the one of the last call.
 func (d *decoder) decode(c *cursor, k *copied, r *eventstore.Recorded) (wanted bool, err error) {
 	f, err := d.check(c, k)
 	if err != nil {
@@ -184,7 +185,15 @@ func (d *decoder) decode(c *cursor, k *copied, r *eventstore.Recorded) (wanted b
 		return false, &eventstore.CorruptError{File: c.segs[k.seg].path, Offset: k.off, Reason: err.Error()}
 	}
 	r.ID, r.Version, r.Position = f.id(), f.version(), k.pos
-	r.Stream, r.Type, r.ContentType = d.name(stream), d.name(typ), d.name(ct)
+	if r.Stream != inPlace(stream) { // r still holds the event before
+		r.Stream = d.name(stream)
+	}
+	if r.Type != inPlace(typ) {
+		r.Type = d.name(typ)
+	}
+	if r.ContentType != inPlace(ct) {
+		r.ContentType = d.name(ct)
+	}
 	r.Created = time.Unix(0, f.created()).UTC()
 	r.Data = data[:len(data):len(data)]
 	return true, nil
