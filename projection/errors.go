@@ -28,6 +28,10 @@ var (
 	// ErrTooManyParked means that a partition has parked so many events that
 	// going on would hide a fault.
 	ErrTooManyParked = errors.New("projection: too many parked events")
+	// ErrDamaged means that a view store found part of a batch written without
+	// the rest, because something else had written keys of the view. The view
+	// has to be rebuilt.
+	ErrDamaged = errors.New("projection: view is damaged")
 	// ErrOtherStore means that a view was built from another event store than
 	// the one it is to follow.
 	ErrOtherStore = errors.New("projection: view is ahead of the event store")

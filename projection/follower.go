@@ -69,7 +69,7 @@ func (f *follower) run(ctx context.Context) error {
 
 // fatal reports whether trying again cannot help.
 func fatal(err error) bool {
-	return errors.Is(err, ErrTooManyParked) || errors.Is(err, ErrDefinitionChanged) || errors.Is(err, ErrOtherStore) ||
+	return errors.Is(err, ErrTooManyParked) || errors.Is(err, ErrDefinitionChanged) || errors.Is(err, ErrOtherStore) || errors.Is(err, ErrDamaged) ||
 		errors.Is(err, eventstore.ErrClosed) || errors.Is(err, eventstore.ErrCorrupt)
 }
 

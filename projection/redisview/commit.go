@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"math"
 	"strconv"
 
@@ -108,14 +109,20 @@ func outcome(writes []redis.Cmder, exec *redis.Cmd) error {
 	case !errors.As(err, &refused):
 		return fmt.Errorf("uncertain whether it was written: %w", err)
 	}
-	if err := writes[0].Err(); err != nil {
-		return fmt.Errorf("the server takes no transaction, part of the batch may be written, rebuild the view: %w", err)
+	if err := writes[0].Err(); err != nil && anyWritten(writes) {
+		return fmt.Errorf("%w: the server takes no transaction, part of the batch may be written, rebuild the view: %w", projection.ErrDamaged, err)
 	}
 	// EXEC names no reason where the refusal of a command has one.
 	if first := firstError(writes); first != nil {
 		err = first
 	}
 	return fmt.Errorf("refused, nothing was written: %w", err)
+}
+
+// anyWritten reports whether a command went through without the MULTI before
+// it. A server that refuses them all, as while it loads its data, wrote nothing.
+func anyWritten(writes []redis.Cmder) bool {
+	return slices.ContainsFunc(writes[1:], func(c redis.Cmder) bool { return c.Err() == nil })
 }
 
 // partial looks for commands that failed inside a transaction that was carried
@@ -131,7 +138,7 @@ func partial(writes []redis.Cmder, exec *redis.Cmd) error {
 	for i, reply := range replies {
 		if err, failed := reply.(error); failed {
 			cmd := writes[i+1]
-			return fmt.Errorf("%s %v failed while the checkpoint and the rest of the batch were written: something else has written this key, rebuild the view: %w", cmd.Name(), key(cmd), err)
+			return fmt.Errorf("%w: %s %v failed while the checkpoint and the rest of the batch were written: something else has written this key, rebuild the view: %w", projection.ErrDamaged, cmd.Name(), key(cmd), err)
 		}
 	}
 	return nil

@@ -153,7 +153,7 @@ func TestAFullServerRefusesABatchWhole(t *testing.T) {
 	require.ErrorContains(t, session.Commit(t.Context(), sized(2, 3)), "acquire another")
 }
 
-func TestAReplicaRefusesABatchWhole(t *testing.T) {
+func TestAServerWithoutItsReplicasRefusesABatchWhole(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	store := redisview.New(rdb, nil)
@@ -175,6 +175,7 @@ func TestAForeignValueUnderAKeyIsNamed(t *testing.T) {
 	key := prefix + "{orders:p00}:v1:d:docs"
 	require.NoError(t, rdb.Set(t.Context(), key, "mine", 0).Err())
 	err := session.Commit(t.Context(), sized(1, 1))
+	require.ErrorIs(t, err, projection.ErrDamaged)
 	require.ErrorContains(t, err, key)
 	require.ErrorContains(t, err, "WRONGTYPE")
 	require.ErrorContains(t, err, "rebuild the view")
