@@ -20,8 +20,7 @@ const (
 	// SyncInterval syncs with the first write that comes [Options.SyncEvery]
 	// after the last sync, and on Close. A crash of the system may cost the
 	// writes since the last sync, which is longer ago than SyncEvery when
-	// nothing was written meanwhile; and as the system writes pages in any
-	// order, the end that is left may be one that [Open] calls damaged.
+	// nothing was written meanwhile. [Open] cuts from the first that is torn.
 	SyncInterval
 	// SyncNever leaves it to the system, but for Close and the end of a segment.
 	// A crash of the system may cost the whole last segment.
