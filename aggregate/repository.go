@@ -102,7 +102,7 @@ func (r *Repository[S, E]) Execute(ctx context.Context, id string, decide func(S
 		if !errors.Is(err, eventstore.ErrConflict) || attempt >= r.opts.Retries {
 			return receipt, err
 		}
-		if sleep(ctx, rand.N(min(r.opts.Backoff<<min(attempt, 10), maxBackoff)+1)) != nil { //nolint:gosec // jitter
+		if sleep(ctx, rand.N(min(r.opts.Backoff<<min(attempt, 10), maxBackoff)+1)) != nil {
 			return receipt, err // the conflict says more than the deadline
 		}
 	}

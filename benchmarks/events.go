@@ -50,14 +50,14 @@ var events = codec.New(codec.Type[lineAdded]("order.line_added"))
 // always the same.
 func seed(ctx context.Context, store *logstore.Store, c config) error {
 	head, err := store.Head(ctx)
-	if err != nil || int(head) >= c.events { //nolint:gosec // a count of events
+	if err != nil || int(head) >= c.events {
 		return err
 	}
 	keys := draw(c)
 	var wg sync.WaitGroup
 	errs := make([]error, 16) // their appends share writes
 	for i := range errs {
-		wg.Go(func() { errs[i] = appendPart(ctx, store, keys, i, len(errs), c.events-int(head)) }) //nolint:gosec // a count of events
+		wg.Go(func() { errs[i] = appendPart(ctx, store, keys, i, len(errs), c.events-int(head)) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -65,14 +65,14 @@ func seed(ctx context.Context, store *logstore.Store, c config) error {
 
 // draw returns the keys of all events, in order.
 func draw(c config) []uint32 {
-	rnd := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // must be the same each time
+	rnd := rand.New(rand.NewPCG(1, 2))
 	next := func() uint64 { return rnd.Uint64N(uint64(c.keys)) }
 	if c.zipf > 1 {
 		next = rand.NewZipf(rnd, c.zipf, 1, uint64(c.keys-1)).Uint64
 	}
 	keys := make([]uint32, c.events)
 	for i := range keys {
-		keys[i] = uint32(next()) //nolint:gosec // fewer keys than that
+		keys[i] = uint32(next())
 	}
 	return keys
 }

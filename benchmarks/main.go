@@ -67,7 +67,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	fs := flag.NewFlagSet("benchmarks", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		fmt.Fprint(stderr, usage)
+		_, _ = fmt.Fprint(stderr, usage)
 		fs.PrintDefaults()
 	}
 	fs.IntVar(&c.events, "events", 1_000_000, "events to replay")
@@ -111,7 +111,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	say := func(format string, a ...any) {
 		if !c.json {
-			fmt.Fprintf(stdout, format+"\n", a...)
+			_, _ = fmt.Fprintf(stdout, format+"\n", a...)
 		}
 	}
 	result, err := measure(ctx, c, say)

@@ -17,7 +17,7 @@ const (
 )
 
 // Exact expects the stream to be at version v. Exact(0) is [NoStream].
-func Exact(v Version) Expected { return Expected(v) } //nolint:gosec // versions stay below 2^63
+func Exact(v Version) Expected { return Expected(v) }
 
 // Version returns the expected version, and whether e names one.
 func (e Expected) Version() (Version, bool) {

@@ -47,7 +47,7 @@ func (f *follower) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			f.set(StateStopped)
-			return nil
+			return nil //nolint:nilerr // it was ended by its caller, it did not fail
 		case err == nil:
 			continue
 		case fatal(err):
@@ -60,7 +60,7 @@ func (f *follower) run(ctx context.Context) error {
 		if time.Since(started) > 10*backoff {
 			backoff = f.r.opts.Backoff // it had worked for a while
 		}
-		_ = pause(ctx, nil, backoff/2+rand.N(backoff/2+1)) //nolint:gosec // jitter
+		_ = pause(ctx, nil, backoff/2+rand.N(backoff/2+1))
 		backoff = min(2*backoff, 5*time.Second)
 	}
 	f.set(StateStopped)

@@ -32,8 +32,8 @@ type ParkedEvent struct {
 // park adds an event to its parked stream; cause is set for the first.
 func (w *worker) park(rec *eventstore.Recorded, cause error) error {
 	if w.parkedN++; w.parkedN > w.pl.opts.MaxParked {
-		return fmt.Errorf("%w: partition %d of view %q has %d, the last from stream %q (%v); mend the handler or the data, then retry or drop them",
-			ErrTooManyParked, w.index, w.pl.p.name, w.pl.opts.MaxParked, rec.Stream, cause)
+		return fmt.Errorf("%w: partition %d of view %q has %d, the last from stream %q; mend the handler or the data, then retry or drop them",
+			ErrTooManyParked, w.index, w.pl.p.name, w.pl.opts.MaxParked, rec.Stream)
 	}
 	ps := w.parked[rec.Stream]
 	if ps == nil {

@@ -228,5 +228,5 @@ func PartitionOf(key string, partitions int) int {
 	for i := range len(key) {
 		h = (h ^ uint64(key[i])) * 1099511628211
 	}
-	return int((h ^ h>>32) % uint64(partitions)) //nolint:gosec // a partition count is small and positive
+	return int((h ^ h>>32) % uint64(partitions))
 }

@@ -2,7 +2,6 @@ package codec_test
 
 import (
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
@@ -164,7 +163,7 @@ func TestWrongRegistrationsDoNotStart(t *testing.T) {
 			defer func() {
 				err, _ := recover().(error)
 				require.Error(t, err)
-				assert.True(t, strings.Contains(err.Error(), tt.says), err)
+				assert.ErrorContains(t, err, tt.says)
 			}()
 			codec.New(tt.types...)
 		})

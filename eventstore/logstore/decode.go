@@ -201,7 +201,9 @@ func (d *decoder) decode(c *cursor, k *copied, r *eventstore.Recorded) (wanted b
 
 // inPlace returns b as a string without a copy; b must not change while the
 // string is in use.
-func inPlace(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func inPlace(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // names are looked up without a copy; see above
+}
 
 // name returns b as a string, one that was made before if it was seen lately.
 func (d *decoder) name(b []byte) string {

@@ -30,7 +30,7 @@ func TestAgreesWithMemstore(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(base, "")
+		dir, err := os.MkdirTemp(base, "") //nolint:usetesting // one for each of rapid's runs
 		require.NoError(t, err)
 		clock := time.Unix(1_700_000_000, 0)
 		now := func() time.Time { return clock }

@@ -69,7 +69,7 @@ func TestStats(t *testing.T) {
 	for _, f := range segments(t, dir) {
 		total += used(t, f)
 	}
-	assert.Equal(t, total, want.Bytes)
+	assert.Equal(t, want.Bytes, total)
 	assert.Equal(t, want, open(t, dir, opts).Stats())
 }
 

@@ -52,7 +52,7 @@ var events = codec.New(codec.Type[sold]("order.sold"))
 func (o order) sold(e sold, m projection.Meta) (order, error) {
 	o.Lines++
 	o.Quantity += e.Quantity
-	o.Chain = o.Chain*1099511628211 + uint64(m.Version) + uint64(e.Quantity) //nolint:gosec // small
+	o.Chain = o.Chain*1099511628211 + uint64(m.Version) + uint64(e.Quantity)
 	return o, nil
 }
 
@@ -85,7 +85,7 @@ func newViews(rdb *redis.Client) *views {
 // seed appends the nth events of a sequence that is always the same.
 func seed(t testing.TB, store eventstore.Store, n int) {
 	t.Helper()
-	rnd := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // must be the same in each process
+	rnd := rand.New(rand.NewPCG(3, 4))
 	for i := 0; i < n; i += 10 {
 		batch := make([]eventstore.Event, 10)
 		for j := range batch {
@@ -190,7 +190,7 @@ func spawn(t *testing.T, env ...string) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(exe, "-test.run=^$") //nolint:noctx // killed below, at the latest by the cleanup
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^$")
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

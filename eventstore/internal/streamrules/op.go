@@ -9,6 +9,7 @@ import (
 // A Kind says what an [Op] does.
 type Kind uint8
 
+// The kinds of changes.
 const (
 	Append    Kind = iota // write events
 	Delete                // hide what is there
