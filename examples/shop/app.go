@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,7 +88,9 @@ func (a *app) wire(rdb *redis.Client, prefix string) {
 	a.views = newViews(rdb, prefix, events)
 	a.stored = redisview.New(rdb, &redisview.Options{Prefix: prefix})
 	a.queries = newReadSide(a.views)
-	a.runner = projection.NewRunner(a.store, &projection.Options{Logger: a.log}, a.views.all...)
+	// The lock on the folder leaves one process at a time, so the one that comes
+	// after a crash is the same worker: it need not wait for the lease to end.
+	a.runner = projection.NewRunner(a.store, &projection.Options{Logger: a.log, Owner: "shop"}, a.views.all...)
 }
 
 // folder returns where the events are, and whether that is for this run only.
@@ -115,7 +118,7 @@ func viewPrefix(dir string) (string, error) {
 		return "", fmt.Errorf("read the prefix of the views: %w", err)
 	}
 	made := "shop:" + eventstore.NewID().String()[:8] + ":"
-	if err := os.WriteFile(file, []byte(made+"\n"), 0o644); err != nil { //nolint:gosec // nothing secret
+	if err := os.WriteFile(file, []byte(made+"\n"), 0o644); err != nil {
 		return "", fmt.Errorf("keep the prefix of the views: %w", err)
 	}
 	return made, nil
@@ -188,8 +191,8 @@ func (a *app) onClose(f func() error) { a.closers = append(a.closers, f) }
 // close gives back everything, the last opened first.
 func (a *app) close() error {
 	var errs []error
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		errs = append(errs, a.closers[i]())
+	for _, closer := range slices.Backward(a.closers) {
+		errs = append(errs, closer())
 	}
 	a.closers = nil
 	return errors.Join(errs...)

@@ -136,7 +136,7 @@ func run(ctx context.Context, argv []string, s streams) int {
 func execute(ctx context.Context, a args, s streams) (err error) {
 	src := s.in
 	if a.name == "import" && a.file != "-" { // before anything is opened for nothing
-		f, err := os.Open(a.file)
+		f, err := openFile(a.file)
 		if err != nil {
 			return err
 		}
@@ -180,6 +180,18 @@ func importFile(ctx context.Context, a *app, src io.Reader, asJSON bool, out, no
 	stop := a.follow(ctx)
 	defer func() { err = joinStop(err, stop) }()
 	return a.waitLevel(ctx, notes)
+}
+
+func openFile(name string) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		_ = f.Close()
+		return nil, fmt.Errorf("%s is a directory; import takes a file of one JSON command a line", name)
+	}
+	return f, nil
 }
 
 // sizeOf returns the bytes of a regular file, or -1.

@@ -45,6 +45,13 @@ func (a *app) redis(ctx context.Context, c config, prefix string, temporary bool
 	return rdb, nil
 }
 
+// redisSilence drops what the Redis client prints of its own accord: its
+// errors come back from the calls as well.
+type redisSilence struct{}
+
+// Printf prints nothing.
+func (redisSilence) Printf(context.Context, string, ...any) {}
+
 // unlink removes every key with a prefix.
 func unlink(rdb *redis.Client, prefix string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

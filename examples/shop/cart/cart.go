@@ -1,6 +1,7 @@
 package cart
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/foldstream/foldstream/examples/shop/terms"
@@ -62,8 +63,8 @@ func (i *items) without(sku string) *items {
 		}
 	}
 	var list *items
-	for n := len(kept) - 1; n >= 0; n-- {
-		list = &items{kept[n], list}
+	for _, line := range slices.Backward(kept) {
+		list = &items{line, list}
 	}
 	return list
 }
