@@ -105,11 +105,12 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func checkDemo(t *testing.T, redisURL, dir string) {
-	t.Helper()
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
 	var earlier uint64
 	for range 2 { // the second goes on from the first
-		code, out, errs := runShop(t.Context(), nil, redisURL, "-json", "-data", dir)
+		code, out, errs := runShop(t.Context(), nil, "", "-json", "-data", dir)
 		require.Equal(t, 0, code, errs)
 		var keys map[string]any
 		require.NoError(t, json.Unmarshal([]byte(out), &keys), "stdout is one JSON object: %s", out)
@@ -129,18 +130,7 @@ func checkDemo(t *testing.T, redisURL, dir string) {
 	}
 }
 
-func TestDemo(t *testing.T) {
-	t.Parallel()
-	checkDemo(t, "", t.TempDir())
-}
-
-func TestDemoWithARealRedis(t *testing.T) {
-	t.Parallel()
-	server := redistest.Start(t)
-	checkDemo(t, urlOf(server), t.TempDir())
-}
-
-func TestDemoForPeople(t *testing.T) {
+func TestDemoForPeopleWithARealRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	code, out, errs := runShop(t.Context(), nil, urlOf(server))
