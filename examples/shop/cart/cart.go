@@ -69,14 +69,30 @@ func (i *items) without(sku string) *items {
 	return list
 }
 
+func (i *items) count() int {
+	n := 0
+	for ; i != nil; i = i.older {
+		n++
+	}
+	return n
+}
+
+// quantity returns how much of a product is in the cart at a price.
+func (c Cart) quantity(sku string, cents int64) int64 {
+	var sum int64
+	for i := c.items; i != nil; i = i.older {
+		if i.line.SKU == sku && i.line.UnitPriceCents == cents {
+			sum += i.line.Quantity
+		}
+	}
+	return sum
+}
+
 // Lines returns what is in the cart, in the order in which it was first added.
 // A product added again at the same price adds to its line; at another price
 // it makes a line of its own, so that nothing bought changes its price.
 func (c Cart) Lines() []terms.Line {
-	n := 0
-	for i := c.items; i != nil; i = i.older {
-		n++
-	}
+	n := c.items.count()
 	added := make([]terms.Line, n)
 	for i := c.items; i != nil; i = i.older {
 		n--

@@ -7,16 +7,14 @@ func (c Cart) AddItem(cmd AddItem) ([]Event, error) {
 	if err := first(terms.CheckID("cart", cmd.Cart), cmd.Line.Check(), c.open()); err != nil {
 		return nil, err
 	}
-	after := c.Evolve(ItemAdded{cmd.Line}).Lines()
-	if len(after) > terms.MaxLines {
+	if total := cmd.Quantity + c.quantity(cmd.SKU, cmd.UnitPriceCents); total > terms.MaxQuantity {
+		return nil, terms.ErrQuantity.With("quantity of %q would be %d, at most %d", cmd.SKU, total, terms.MaxQuantity)
+	}
+	added := ItemAdded{cmd.Line}
+	if c.items.count() >= terms.MaxLines && len(c.Evolve(added).Lines()) > terms.MaxLines {
 		return nil, ErrFull.With("the cart has %d lines, which is the most; check it out", terms.MaxLines)
 	}
-	for _, l := range after {
-		if l.Quantity > terms.MaxQuantity {
-			return nil, terms.ErrQuantity.With("quantity of %q would be %d, at most %d", l.SKU, l.Quantity, terms.MaxQuantity)
-		}
-	}
-	return []Event{ItemAdded{cmd.Line}}, nil
+	return []Event{added}, nil
 }
 
 // RemoveItem decides whether a product may be taken out of the cart.
