@@ -71,7 +71,7 @@ func runShop(ctx context.Context, in io.Reader, redisURL string, argv ...string)
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	occupied := t.TempDir()
-	_ = openApp(t, occupied)
+	_ = openApp(t, occupied, "")
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, []byte("x"), 0o600))
 	for _, tt := range []struct {

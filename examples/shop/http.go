@@ -138,8 +138,9 @@ func (a *api) command(k kind) endpoint {
 			return err
 		}
 		answer, status := acceptedAnswer{Receipt: receipt}, http.StatusOK
-		if _, ok := cmd.(cart.Checkout); ok {
-			_, answer.Order = eventstore.SplitStream(receipt.Stream)
+		// A checkout whose key another command of the cart had has no order.
+		if category, id := eventstore.SplitStream(receipt.Stream); category == "order" && isCheckout(cmd) {
+			answer.Order = id
 			if w.Header().Set("Location", "/orders/"+url.PathEscape(answer.Order)); !receipt.Repeated {
 				status = http.StatusCreated
 			}
@@ -148,6 +149,11 @@ func (a *api) command(k kind) endpoint {
 		writeJSON(w, status, "application/json", answer)
 		return nil
 	}
+}
+
+func isCheckout(cmd any) bool {
+	_, ok := cmd.(cart.Checkout)
+	return ok
 }
 
 // message joins what the path and the body say.

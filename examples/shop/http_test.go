@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/internal/redistest"
 	"github.com/foldstream/foldstream/query"
 )
 
@@ -24,9 +25,9 @@ type site struct {
 }
 
 // openApp opens a shop in a folder, and stops it with the test.
-func openApp(t *testing.T, dir string) *app {
+func openApp(t *testing.T, dir, redisURL string) *app {
 	t.Helper()
-	a, err := open(t.Context(), config{data: dir, notes: io.Discard, log: quiet})
+	a, err := open(t.Context(), config{data: dir, redisURL: redisURL, notes: io.Discard, log: quiet})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.close()) })
 	return a
@@ -34,7 +35,11 @@ func openApp(t *testing.T, dir string) *app {
 
 func newSite(t *testing.T, follow bool) *site {
 	t.Helper()
-	a := openApp(t, t.TempDir())
+	return siteOf(t, openApp(t, t.TempDir(), ""), follow)
+}
+
+func siteOf(t *testing.T, a *app, follow bool) *site {
+	t.Helper()
 	if follow {
 		stop := a.follow(t.Context())
 		t.Cleanup(func() { require.NoError(t, stop()) })
@@ -286,6 +291,9 @@ func TestIdempotencyKey(t *testing.T) {
 		require.Equal(t, first, r)
 	}
 	require.Equal(t, eventstore.Position(1), s.head(t))
+	a := s.do(t, "POST", "/carts/c1/checkout", `{"order":"o1","customer":"ada"}`, headerID, "k1")
+	require.Equal(t, http.StatusOK, a.status)
+	require.JSONEq(t, `{"stream":"cart-c1","version":1,"position":1,"repeated":true}`, string(a.body), "the key was another command's")
 }
 
 // TestViewsThatAreLate asks while no view is followed.
@@ -319,6 +327,23 @@ func TestAStoreThatIsGoneIsUncertain(t *testing.T) {
 	a := s.do(t, "POST", "/carts/c1/items", teaItem)
 	require.Equal(t, http.StatusServiceUnavailable, a.status)
 	require.Contains(t, string(a.body), "uncertain")
+}
+
+func TestRedisComesAndGoes(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s := siteOf(t, openApp(t, t.TempDir(), urlOf(server)), true)
+	s.order(t, "c1", "o1", "ada")
+	server.Kill()
+	a := s.do(t, "GET", "/orders/o1", "")
+	require.Equal(t, http.StatusServiceUnavailable, a.status, string(a.body))
+	require.NotEmpty(t, a.header.Get("Retry-After"))
+	position := s.order(t, "c2", "o2", "ada") // commands need no Redis
+	server.Restart()
+	require.Eventually(t, func() bool { // it came back empty, and the events have it all
+		a := s.do(t, "GET", "/customers/ada/orders", "", headerPosition, position)
+		return a.status == http.StatusOK && strings.Contains(string(a.body), "o1") && strings.Contains(string(a.body), "o2")
+	}, 30*time.Second, 10*time.Millisecond)
 }
 
 func TestHealth(t *testing.T) {

@@ -29,7 +29,7 @@ func newMeter(w io.Writer, what string, total int64) *meter {
 		m.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(30),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetPredictTime(true),
-			progressbar.OptionShowCount(), progressbar.OptionFullWidth())
+			progressbar.OptionShowCount())
 	}
 	return m
 }
@@ -69,7 +69,7 @@ func (m *meter) done(words string) {
 		return
 	}
 	m.bar.Describe(m.what + ": " + words)
-	_ = m.bar.RenderBlank()
+	_ = m.bar.Finish()
 	_, _ = io.WriteString(m.w, "\n")
 }
 

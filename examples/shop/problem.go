@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/examples/shop/terms"
@@ -32,6 +36,7 @@ func problemOf(err error) *problem {
 		refusal *terms.Refusal
 		late    *eventstore.NotCaughtUpError
 		gone    *eventstore.UnavailableError
+		network net.Error
 	)
 	switch {
 	case errors.As(err, &p):
@@ -46,6 +51,8 @@ func problemOf(err error) *problem {
 		return unavailable("View late", late.Error()).at(late.Want)
 	case errors.Is(err, projection.ErrNotBuilt):
 		return unavailable("View not built", "the view is being built; ask again")
+	case errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF), redis.HasErrorPrefix(err, "LOADING"):
+		return unavailable("Views unavailable", "the views cannot be read now; commands are still taken")
 	case errors.As(err, &gone) && !gone.Uncertain, errors.Is(err, eventstore.ErrConflict):
 		return unavailable("Unavailable", "nothing was written; try again: "+err.Error())
 	case errors.As(err, &gone), errors.Is(err, eventstore.ErrClosed),

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/foldstream/foldstream/internal/redistest"
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("SHOP_PROCESS") == "1" {
 		main()
 	}
+	redis.SetLogger(redisSilence{})
 	os.Exit(m.Run())
 }
 
@@ -248,7 +250,7 @@ func TestKilledImportGoesOn(t *testing.T) {
 	var s importSummary
 	require.NoError(t, json.Unmarshal([]byte(out), &s))
 	require.Equal(t, carts*8, s.Accepted, errs)
-	a := openApp(t, dir)
+	a := openApp(t, dir, "")
 	head, err := a.store.Head(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, carts*9, head)

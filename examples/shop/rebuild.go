@@ -30,7 +30,11 @@ func (a *app) rebuild(ctx context.Context, view string, w io.Writer) (rebuildRep
 	}
 	m := newMeter(w, "rebuild "+view, int64(head))
 	result, err := a.runner.Rebuild(ctx, view, &projection.RebuildOptions{Progress: func(p projection.Progress) {
-		m.set(int64(p.Position), fmt.Sprintf("%3.0f %%, %.0f events/s, %s to go", 100*p.Share, p.Rate, p.ETA.Round(time.Second)))
+		words := fmt.Sprintf("%.0f %%, %d events", 100*p.Share, p.Events)
+		if p.Share < 1 {
+			words += fmt.Sprintf(", %.0f events/s, %s to go", p.Rate, p.ETA.Round(time.Second))
+		}
+		m.set(int64(p.Position), words)
 	}})
 	if err != nil {
 		return rebuildReport{}, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 )
 
 // showStatus is the subcommand status: it lets the views follow until they are
@@ -15,18 +16,22 @@ func showStatus(ctx context.Context, a *app, asJSON bool, out, notes io.Writer) 
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	stop := a.follow(ctx)
 	defer func() { err = joinStop(err, stop) }()
 	if err := a.waitLevel(ctx, notes); err != nil {
 		return err
 	}
+	took := time.Since(start).Seconds()
 	all, err := a.runner.Status(ctx)
 	if err != nil {
 		return err
 	}
 	views := make([]viewHealth, len(all))
 	for i, s := range all {
-		views[i] = healthOf(s)
+		if views[i] = healthOf(s); s.Rate == 0 { // not measured yet
+			views[i].Rate = float64(s.Events) / took
+		}
 	}
 	if asJSON {
 		return json.NewEncoder(out).Encode(map[string]any{"views": views})
