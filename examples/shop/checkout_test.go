@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -273,4 +274,24 @@ func TestAStoreThatFailsIsNoRefusal(t *testing.T) {
 	_, err := f.checkout(t.Context(), "c1", "o1", "")
 	require.ErrorIs(t, err, eventstore.ErrClosed)
 	require.False(t, isRefusal(err))
+}
+
+func TestTheLargestOrderFitsIntoAnAppend(t *testing.T) {
+	t.Parallel()
+	id, name := strings.Repeat("x", terms.MaxID), strings.Repeat("x", terms.MaxName)
+	lines := make([]terms.Line, terms.MaxLines)
+	for i := range lines {
+		lines[i] = terms.Line{SKU: id, Name: name, Quantity: terms.MaxQuantity, UnitPriceCents: terms.MaxUnitCents}
+		require.NoError(t, lines[i].Check())
+	}
+	const metadata = 1 << 10 // more than any command leaves
+	for _, event := range []any{
+		cart.CheckedOut{Order: id, Customer: id, Lines: lines},
+		order.Placed{Cart: id, Customer: id, Lines: lines},
+		order.Cancelled{Reason: name, Lines: lines},
+	} {
+		e, err := newEvents().Encode(event)
+		require.NoError(t, err)
+		require.Less(t, e.Size()+metadata, eventstore.DefaultMaxAppendSize, "%T", event)
+	}
 }
