@@ -268,7 +268,7 @@ func (f *follower) activate(ctx context.Context, pl *pipeline) error {
 	}
 	pl.attach(f.feeds())
 	f.set(StateLive)
-	if err := f.dropAllBut(ctx, old.Number, pl.version.Number); err != nil {
+	if err := f.dropOld(ctx, old.Number, pl.version.Number); err != nil {
 		f.r.opts.Logger.Warn("old versions are not dropped", "view", f.p.name, "error", err)
 	}
 	f.r.opts.Logger.Info("view built", "view", f.p.name, "version", pl.version.Number, "position", uint64(pl.position()))

@@ -114,17 +114,17 @@ func (f *follower) toFill(ctx context.Context, active int) (VersionInfo, error) 
 	if err != nil {
 		return VersionInfo{}, err
 	}
-	return v, f.dropAllBut(ctx, active, v.Number)
+	return v, f.dropOld(ctx, active, v.Number)
 }
 
-// dropAllBut removes all versions but two.
-func (f *follower) dropAllBut(ctx context.Context, one, two int) error {
+// dropOld removes the versions below next, but for the one to keep.
+func (f *follower) dropOld(ctx context.Context, keep, next int) error {
 	versions, err := f.p.store.Versions(ctx, f.p.name)
 	if err != nil {
 		return err
 	}
 	for _, v := range versions {
-		if v.Active || v.Number == one || v.Number == two {
+		if v.Active || v.Number == keep || v.Number >= next {
 			continue
 		}
 		if err := f.p.store.DropVersion(ctx, f.p.name, v.Number); err != nil {
