@@ -13,6 +13,11 @@ type Codec interface {
 	// [*UnknownEventError].
 	Decode(r Recorded) (any, error)
 
+	// DecodeInto sets the value that ptr points to, which must be of the type
+	// that Decode would return. Fields that the event lacks are left as they
+	// are. It saves the allocations of Decode.
+	DecodeInto(r Recorded, ptr any) error
+
 	// TypeNames returns the names under which values of Go type t are found in
 	// stores, the one that Encode writes first; nil when t is not registered.
 	TypeNames(t reflect.Type) []string

@@ -8,9 +8,9 @@ import (
 // An Encoding turns documents into bytes and back. It is safe for concurrent
 // use. Equal documents should give equal bytes, so that views can be compared.
 type Encoding interface {
-	// Marshal returns the bytes of the document that v points to. The caller
-	// owns them.
-	Marshal(v any) ([]byte, error)
+	// Append appends the bytes of the document that v points to to b and
+	// returns the longer slice.
+	Append(b []byte, v any) ([]byte, error)
 	// Unmarshal sets the document that v points to.
 	Unmarshal(data []byte, v any) error
 }

@@ -175,7 +175,7 @@ func (w *worker) fetch(ctx context.Context, pe ParkedEvent) (item, error) {
 		_, id := eventstore.SplitStream(rec.Stream)
 		m := metaOf(&rec, id, w.pl.replay)
 		event, ops, err := w.pl.p.ops(reaction, &rec, &m, nil)
-		return item{rec: rec, id: id, event: event, ops: opsOf(ops, w.index, len(w.pl.workers)), err: err}, nil
+		return item{rec: rec, reaction: reaction, id: id, event: event, ops: opsOf(ops, w.index, len(w.pl.workers)), err: err}, nil
 	}
 	return item{ops: []op{}}, nil
 }

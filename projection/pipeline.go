@@ -70,7 +70,7 @@ func (pl *pipeline) openPartition(ctx context.Context, i int) (*worker, error) {
 		return nil, fmt.Errorf("take over partition %d: %w", i, err)
 	}
 	w := &worker{
-		pl: pl, index: i, session: s, queue: newQueue(queueLength), requests: make(chan *parkedRequest),
+		pl: pl, index: i, session: s, queue: newQueue(queueLength), requests: make(chan *parkedRequest), scratch: make([]any, len(pl.p.byType)),
 		applied: s.Checkpoint().Position, upTo: s.Checkpoint().Position,
 	}
 	for _, t := range pl.p.targets {

@@ -31,8 +31,29 @@ func (t *target) base() *target { return t }
 
 // reaction is what one type of event does to the view.
 type reaction struct {
+	index    int // of the worker's scratch
+	event    *eventType
 	bindings []*binding
 	early    bool // the event is needed to know which keys it touches
+}
+
+// eventType makes and clears events of one Go type E. The engine passes them
+// as *E, so that they need not be boxed.
+type eventType struct {
+	goType reflect.Type
+	make   func() any
+	clear  func(ptr any)
+}
+
+func eventOf[E any]() *eventType {
+	return &eventType{
+		goType: reflect.TypeFor[E](),
+		make:   func() any { return new(E) },
+		clear: func(ptr any) {
+			var none E
+			*ptr.(*E) = none
+		},
+	}
 }
 
 // binding is one handler of one Go type of event.
@@ -41,7 +62,7 @@ type binding struct {
 	// route adds what the event changes; nil for a document under the id of
 	// the event's aggregate.
 	route func(b *binding, event any, m Meta, ops []op) []op
-	fold  any // of a document: func(T, any, Meta) (T, error)
+	fold  any // of a document: func(T, *E as any, Meta) (T, error)
 }
 
 // op is a change that one event makes under one key.
@@ -111,16 +132,16 @@ func On[T, E any](c *Collection[T], fold func(T, E, Meta) (T, error), opts ...On
 	for _, opt := range opts {
 		opt(&o)
 	}
-	b := &binding{fold: func(doc T, event any, m Meta) (T, error) { return fold(doc, event.(E), m) }}
+	b := &binding{fold: func(doc T, event any, m Meta) (T, error) { return fold(doc, *event.(*E), m) }}
 	if o.keys != nil {
 		b.route = func(b *binding, event any, m Meta, ops []op) []op {
-			for _, key := range o.keys(event.(E), m) {
+			for _, key := range o.keys(*event.(*E), m) {
 				ops = append(ops, op{binding: b, key: key})
 			}
 			return ops
 		}
 	}
-	return func(p *Projection) error { return p.bind(reflect.TypeFor[E](), c, b) }
+	return func(p *Projection) error { return p.bind(eventOf[E](), c, b) }
 }
 
 // ErrDeleteDocument is returned by a fold to remove the document.
@@ -146,12 +167,12 @@ func Keys[E any](keys func(event E, m Meta) []string) OnOption[E] {
 // but its arguments.
 func OnIndex[E any](x *Index, entries func(event E, m Meta) []Entry) Part {
 	b := &binding{route: func(b *binding, event any, m Meta, ops []op) []op {
-		for _, e := range entries(event.(E), m) {
+		for _, e := range entries(*event.(*E), m) {
 			ops = append(ops, op{binding: b, key: e.Key, entry: &e})
 		}
 		return ops
 	}}
-	return func(p *Projection) error { return p.bind(reflect.TypeFor[E](), x, b) }
+	return func(p *Projection) error { return p.bind(eventOf[E](), x, b) }
 }
 
 // A Delta is added to the counter of a key.
@@ -165,15 +186,15 @@ type Delta struct {
 // event.
 func OnCount[E any](c *Counters, deltas func(event E, m Meta) []Delta) Part {
 	b := &binding{route: func(b *binding, event any, m Meta, ops []op) []op {
-		for _, d := range deltas(event.(E), m) {
+		for _, d := range deltas(*event.(*E), m) {
 			ops = append(ops, op{binding: b, key: d.Key, by: d.By})
 		}
 		return ops
 	}}
-	return func(p *Projection) error { return p.bind(reflect.TypeFor[E](), c, b) }
+	return func(p *Projection) error { return p.bind(eventOf[E](), c, b) }
 }
 
-func (p *Projection) bind(event reflect.Type, t bound, b *binding) error {
+func (p *Projection) bind(event *eventType, t bound, b *binding) error {
 	base := t.base()
 	if base.view != p.name {
 		return fmt.Errorf("%q belongs to view %q; set View in its options", base.name, base.view)
@@ -191,14 +212,14 @@ func (p *Projection) bind(event reflect.Type, t bound, b *binding) error {
 		b.target = len(p.targets)
 		p.targets = append(p.targets, t)
 	}
-	names := p.codec.TypeNames(event)
+	names := p.codec.TypeNames(event.goType)
 	if len(names) == 0 {
-		return fmt.Errorf("event type %v is not registered; add codec.Type[%v](name)", event, event)
+		return fmt.Errorf("event type %v is not registered; add codec.Type[%v](name)", event.goType, event.goType)
 	}
 	for _, name := range names {
 		r := p.byType[name]
 		if r == nil {
-			r = &reaction{}
+			r = &reaction{index: len(p.byType), event: event}
 			p.byType[name] = r
 		}
 		r.bindings = append(r.bindings, b)

@@ -9,12 +9,13 @@ import (
 
 // item is one event on its way to one partition.
 type item struct {
-	rec   eventstore.Recorded
-	id    string // of the aggregate
-	event any    // nil until decoded
-	ops   []op   // nil: each binding of the type, under id
-	first bool   // of the items of its event, so that it is counted once
-	err   error  // it could not be told which keys the event touches
+	rec      eventstore.Recorded
+	reaction *reaction
+	id       string // of the aggregate
+	event    any    // *E; nil: decoded by the worker
+	ops      []op   // nil: each binding of the type, under id
+	first    bool   // of the items of its event, so that it is counted once
+	err      error  // it could not be told which keys the event touches
 }
 
 // queue takes items from the reader to the worker of one partition. It is

@@ -91,13 +91,13 @@ func (r *router) event(ctx context.Context, rec *eventstore.Recorded) error {
 
 func (r *router) route(ctx context.Context, reaction *reaction, rec *eventstore.Recorded, id string) error {
 	if !reaction.early { // the common case: one document, decoded by its worker
-		return r.add(ctx, PartitionOf(id, len(r.queues)), item{rec: *rec, id: id})
+		return r.add(ctx, PartitionOf(id, len(r.queues)), item{rec: *rec, reaction: reaction, id: id})
 	}
 	meta := metaOf(rec, id, r.replay)
 	event, ops, err := r.p.ops(reaction, rec, &meta, r.scratch[:0])
 	if err != nil { // which keys it touches is unknown, so it concerns all
 		for i := range r.queues {
-			if err := r.add(ctx, i, item{rec: *rec, id: id, err: err}); err != nil {
+			if err := r.add(ctx, i, item{rec: *rec, reaction: reaction, id: id, err: err}); err != nil {
 				return err
 			}
 		}
@@ -112,7 +112,7 @@ func (r *router) route(ctx context.Context, reaction *reaction, rec *eventstore.
 		}
 		done |= 1 << partition
 		mine := opsOf(ops[i:], partition, len(r.queues))
-		if err := r.add(ctx, partition, item{rec: *rec, id: id, event: event, ops: mine}); err != nil {
+		if err := r.add(ctx, partition, item{rec: *rec, reaction: reaction, id: id, event: event, ops: mine}); err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,8 @@ func (p *Projection) ops(reaction *reaction, rec *eventstore.Recorded, m *Meta, 
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	if event, err = p.codec.Decode(*rec); err != nil {
+	event = reaction.event.make()
+	if err := p.codec.DecodeInto(*rec, event); err != nil {
 		return nil, nil, err
 	}
 	for _, b := range reaction.bindings {

@@ -17,8 +17,9 @@ type table interface {
 	want(o *op)
 	// load reads what was noted and is not here.
 	load(ctx context.Context, s Session) error
-	// apply makes a change in memory, or returns an error and makes none.
-	apply(o *op, event any, m *Meta) error
+	// apply makes a change in memory, or returns an error and makes none. With
+	// undo it keeps what undo needs, until settle.
+	apply(o *op, event any, m *Meta, undo bool) error
 	// undo takes back the last apply of an op that succeeded; it is called in
 	// reverse order, before anything else is applied.
 	undo(o *op)
@@ -70,9 +71,10 @@ func (c *cached[V]) want(o *op) {
 	o.slot = e
 }
 
-// set changes an entry and keeps what was there for undo.
-func (c *cached[V]) set(e *cacheEntry[V], value V, exists bool) {
-	c.past, c.pastHas = append(c.past, e.value), append(c.pastHas, e.exists)
+func (c *cached[V]) set(e *cacheEntry[V], value V, exists, undo bool) {
+	if undo {
+		c.past, c.pastHas = append(c.past, e.value), append(c.pastHas, e.exists)
+	}
 	e.value, e.exists = value, exists
 	if !e.dirty {
 		e.dirty = true
@@ -117,6 +119,7 @@ type documents[T any] struct {
 	enc    Encoding
 	puts   []KeyValue
 	delete []string
+	buf    []byte // what puts point into; used again, as a commit keeps nothing
 }
 
 func (c *Collection[T]) newTable(opts *Options) table {
@@ -144,33 +147,34 @@ func (d *documents[T]) load(ctx context.Context, s Session) error {
 	return nil
 }
 
-func (d *documents[T]) apply(o *op, event any, m *Meta) error {
+func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 	e := o.slot.(*cacheEntry[T])
 	doc, err := o.binding.fold.(func(T, any, Meta) (T, error))(e.value, event, *m)
 	switch {
 	case errors.Is(err, ErrDeleteDocument):
 		var none T
-		d.set(e, none, false)
+		d.set(e, none, false, undo)
 	case err != nil:
 		return err
 	default:
-		d.set(e, doc, true)
+		d.set(e, doc, true, undo)
 	}
 	return nil
 }
 
 func (d *documents[T]) flush(b *Batch) error {
-	d.puts, d.delete = d.puts[:0], d.delete[:0]
+	d.puts, d.delete, d.buf = d.puts[:0], d.delete[:0], d.buf[:0]
 	for _, e := range d.dirty {
 		if !e.exists {
 			d.delete = append(d.delete, e.key)
 			continue
 		}
-		data, err := d.enc.Marshal(&e.value)
-		if err != nil {
+		start := len(d.buf)
+		var err error
+		if d.buf, err = d.enc.Append(d.buf, &e.value); err != nil {
 			return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
 		}
-		d.puts = append(d.puts, KeyValue{Key: e.key, Value: data})
+		d.puts = append(d.puts, KeyValue{Key: e.key, Value: d.buf[start:len(d.buf):len(d.buf)]})
 	}
 	if len(d.puts)+len(d.delete) > 0 {
 		b.Documents = append(b.Documents, DocumentChanges{Collection: d.name, Put: d.puts, Delete: d.delete})
@@ -204,12 +208,12 @@ func (c *counts) load(ctx context.Context, s Session) error {
 	return nil
 }
 
-func (c *counts) apply(o *op, _ any, _ *Meta) error {
+func (c *counts) apply(o *op, _ any, _ *Meta, undo bool) error {
 	e := o.slot.(*cacheEntry[int64])
 	if o.by > 0 && e.value > math.MaxInt64-o.by || o.by < 0 && e.value < math.MinInt64-o.by {
 		return fmt.Errorf("counter %q of %s is at %d; adding %d leaves the range of int64", o.key, c.name, e.value, o.by)
 	}
-	c.set(e, e.value+o.by, true)
+	c.set(e, e.value+o.by, true, undo)
 	return nil
 }
 
@@ -247,7 +251,7 @@ func (x *members) startEmpty()                         {}
 func (x *members) want(*op)                            {}
 func (x *members) load(context.Context, Session) error { return nil }
 
-func (x *members) apply(o *op, _ any, _ *Meta) error {
+func (x *members) apply(o *op, _ any, _ *Meta, undo bool) error {
 	if math.IsNaN(o.entry.Score) {
 		return fmt.Errorf("member %q under %q of %s has no score (NaN)", o.entry.Member, o.key, x.name)
 	}
@@ -255,11 +259,15 @@ func (x *members) apply(o *op, _ any, _ *Meta) error {
 	i, ok := x.at[id]
 	if !ok {
 		x.at[id] = len(x.entries)
-		x.past = append(x.past, pastEntry{at: len(x.entries)})
+		if undo {
+			x.past = append(x.past, pastEntry{at: len(x.entries)})
+		}
 		x.entries = append(x.entries, *o.entry)
 		return nil
 	}
-	x.past = append(x.past, pastEntry{at: i, was: x.entries[i], some: true})
+	if undo {
+		x.past = append(x.past, pastEntry{at: i, was: x.entries[i], some: true})
+	}
 	x.entries[i] = *o.entry
 	return nil
 }

@@ -25,7 +25,8 @@ type worker struct {
 	applied eventstore.Position // the stored checkpoint
 
 	batch    Batch
-	arena    []op // ops of items that came without
+	arena    []op  // ops of items that came without
+	scratch  []any // *E by reaction, see decode
 	requests chan *parkedRequest
 	parkedN  int
 }
@@ -130,29 +131,34 @@ func (w *worker) prepare(it *item) {
 		return
 	}
 	if it.ops == nil {
-		w.resolve(it)
+		start := len(w.arena)
+		for _, b := range it.reaction.bindings {
+			w.arena = append(w.arena, op{binding: b, key: it.id})
+		}
+		it.ops = w.arena[start:len(w.arena):len(w.arena)]
 	}
 	for i := range it.ops {
 		w.tables[it.ops[i].binding.target].want(&it.ops[i])
 	}
 }
 
-// resolve decodes an event all of whose ops are documents under its id.
-func (w *worker) resolve(it *item) {
+// decode decodes the event of an item. The value is used again for the next
+// event of its type: folds get a copy.
+func (w *worker) decode(it *item) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			it.err = fmt.Errorf("panic: %v", v)
+			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	it.event, it.err = w.pl.p.codec.Decode(it.rec)
-	if it.err != nil {
-		return
+	event := w.scratch[it.reaction.index]
+	if event == nil {
+		event = it.reaction.event.make()
+		w.scratch[it.reaction.index] = event
+	} else {
+		it.reaction.event.clear(event) // what it refers to may be part of a document now
 	}
-	start := len(w.arena)
-	for _, b := range w.pl.p.byType[it.rec.Type].bindings {
-		w.arena = append(w.arena, op{binding: b, key: it.id})
-	}
-	it.ops = w.arena[start:len(w.arena):len(w.arena)]
+	it.event = event
+	return w.pl.p.codec.DecodeInto(it.rec, event)
 }
 
 func (w *worker) load(ctx context.Context) error {
@@ -170,6 +176,9 @@ func (w *worker) apply(it *item) error {
 		return w.park(&it.rec, nil)
 	}
 	err := it.err
+	if err == nil && it.event == nil {
+		err = w.decode(it)
+	}
 	if err == nil {
 		m := metaOf(&it.rec, it.id, w.pl.replay)
 		err = w.change(it, &m)
@@ -184,7 +193,7 @@ func (w *worker) apply(it *item) error {
 func (w *worker) change(it *item, m *Meta) error {
 	for i := range it.ops {
 		o := &it.ops[i]
-		if err := applyOne(w.tables[o.binding.target], o, it.event, m); err != nil {
+		if err := applyOne(w.tables[o.binding.target], o, it.event, m, len(it.ops) > 1); err != nil {
 			for j := i - 1; j >= 0; j-- {
 				w.tables[it.ops[j].binding.target].undo(&it.ops[j])
 			}
@@ -192,7 +201,9 @@ func (w *worker) change(it *item, m *Meta) error {
 			return err
 		}
 	}
-	w.settle(it)
+	if len(it.ops) > 1 {
+		w.settle(it)
+	}
 	return nil
 }
 
@@ -203,13 +214,13 @@ func (w *worker) settle(it *item) {
 }
 
 // applyOne turns a panic of user code into an error.
-func applyOne(t table, o *op, event any, m *Meta) (err error) {
+func applyOne(t table, o *op, event any, m *Meta, undo bool) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	return t.apply(o, event, m)
+	return t.apply(o, event, m, undo)
 }
 
 // commit stores what has changed together with the checkpoint.

@@ -26,8 +26,9 @@ var _ eventstore.Codec = (*Codec)(nil)
 // entry is one registered type; the functions hold its Go type.
 type entry struct {
 	goType   reflect.Type
-	names    []string // the first is written
-	encoding Encoding // nil: the codec's
+	ptrType  reflect.Type // pointer to goType
+	names    []string     // the first is written
+	encoding Encoding     // nil: the codec's
 	encode   func(Encoding, any) ([]byte, error)
 	decode   func(Encoding, []byte) (any, error)
 }
@@ -72,7 +73,7 @@ func Aliases(names ...string) TypeOption {
 
 // Type registers Go type T under a name, such as "order.placed".
 func Type[T any](name string, opts ...TypeOption) Registration {
-	t := &entry{goType: reflect.TypeFor[T](), names: []string{name}, encode: encode[T], decode: decode[T]}
+	t := &entry{goType: reflect.TypeFor[T](), ptrType: reflect.TypeFor[*T](), names: []string{name}, encode: encode[T], decode: decode[T]}
 	for _, opt := range opts {
 		opt(t)
 	}
@@ -163,6 +164,26 @@ func (c *Codec) Decode(r eventstore.Recorded) (any, error) {
 		return nil, &DecodeError{Type: r.Type, Stream: r.Stream, Version: r.Version, Err: err}
 	}
 	return v, nil
+}
+
+// DecodeInto sets the value that ptr points to and returns the errors of
+// [Codec.Decode]. It returns an error for a ptr to another type than the one
+// that is registered for the event.
+func (c *Codec) DecodeInto(r eventstore.Recorded, ptr any) error {
+	t, ok := c.byName[r.Type]
+	if !ok {
+		return &eventstore.UnknownEventError{Type: r.Type, Stream: r.Stream, Version: r.Version}
+	}
+	err := error(nil)
+	if got := reflect.TypeOf(ptr); got != t.ptrType {
+		err = fmt.Errorf("it is a %v and does not go into a %v", t.goType, got)
+	} else {
+		err = c.encodingOf(t, r.ContentType).Unmarshal(r.Data, ptr)
+	}
+	if err != nil {
+		return &DecodeError{Type: r.Type, Stream: r.Stream, Version: r.Version, Err: err}
+	}
+	return nil
 }
 
 // encodingOf goes by the recorded content type where that says something:

@@ -21,6 +21,10 @@ type Encoding interface {
 	// Marshal returns the bytes of v, which the caller owns.
 	Marshal(v any) ([]byte, error)
 
+	// Append appends the bytes of v to b and returns the longer slice. It is
+	// Marshal for callers that have a buffer.
+	Append(b []byte, v any) ([]byte, error)
+
 	// Unmarshal sets the value that v points to. It keeps nothing of data, and
 	// returns an error when data holds more or less than one value.
 	Unmarshal(data []byte, v any) error
@@ -45,8 +49,20 @@ var errTrailing = errors.New("data goes on after the value")
 type msgpackEncoding struct{}
 
 type encoder struct {
-	buf bytes.Buffer
+	buf []byte
 	enc *msgpack.Encoder
+}
+
+// Write implements [io.Writer].
+func (e *encoder) Write(b []byte) (int, error) {
+	e.buf = append(e.buf, b...)
+	return len(b), nil
+}
+
+// WriteByte implements [io.ByteWriter], which saves the library a wrapper.
+func (e *encoder) WriteByte(b byte) error {
+	e.buf = append(e.buf, b)
+	return nil
 }
 
 type decoder struct {
@@ -70,16 +86,33 @@ func (msgpackEncoding) Marshal(v any) ([]byte, error) {
 		return m.MarshalMsg(nil)
 	}
 	e := encoders.Get().(*encoder)
-	e.buf.Reset()
-	e.enc.Reset(&e.buf)
-	e.enc.UseCompactInts(true)
-	e.enc.SetSortMapKeys(true) // equal values give equal bytes
-	err := e.enc.Encode(v)
-	data := slices.Clone(e.buf.Bytes())
-	if e.buf.Cap() <= maxPooled {
+	err := e.encode(v)
+	data := slices.Clone(e.buf)
+	if cap(e.buf) <= maxPooled {
+		e.buf = e.buf[:0]
 		encoders.Put(e)
 	}
 	return data, err
+}
+
+func (msgpackEncoding) Append(b []byte, v any) ([]byte, error) {
+	if m, ok := v.(fastMarshaler); ok {
+		return m.MarshalMsg(b)
+	}
+	e := encoders.Get().(*encoder)
+	own := e.buf
+	e.buf = b
+	err := e.encode(v)
+	b, e.buf = e.buf, own
+	encoders.Put(e)
+	return b, err
+}
+
+func (e *encoder) encode(v any) error {
+	e.enc.Reset(e)
+	e.enc.UseCompactInts(true)
+	e.enc.SetSortMapKeys(true) // equal values give equal bytes
+	return e.enc.Encode(v)
 }
 
 func (msgpackEncoding) Unmarshal(data []byte, v any) error {
@@ -117,6 +150,10 @@ func decodeMsgpack(d *decoder, v any) (err error) {
 
 type jsonEncoding struct{}
 
-func (jsonEncoding) ContentType() string                { return eventstore.ContentTypeJSON }
-func (jsonEncoding) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
+func (jsonEncoding) ContentType() string           { return eventstore.ContentTypeJSON }
+func (jsonEncoding) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
+func (jsonEncoding) Append(b []byte, v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	return append(b, data...), err
+}
 func (jsonEncoding) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }

@@ -24,5 +24,9 @@ func NewCounters(s *Store, name string, opts *projection.TargetOptions) *project
 
 type asJSON struct{}
 
-func (asJSON) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
+func (asJSON) Append(b []byte, v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	return append(b, data...), err
+}
+
 func (asJSON) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
