@@ -7,44 +7,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/codec"
 	"github.com/foldstream/foldstream/eventstore/logstore"
-	"github.com/foldstream/foldstream/projection"
 )
 
-// lineAdded is a typical event: about 200 bytes as MessagePack.
-type lineAdded struct {
-	Customer string `msgpack:"customer"`
-	SKU      string `msgpack:"sku"`
-	Name     string `msgpack:"name"`
-	Quantity int64  `msgpack:"quantity"`
-	Cents    int64  `msgpack:"cents"`
-	Note     string `msgpack:"note"`
-}
-
-// summary is a typical view: about 140 bytes as MessagePack.
-type summary struct {
-	Customer string    `msgpack:"customer"`
-	Status   string    `msgpack:"status"`
-	Last     string    `msgpack:"last"`
-	Lines    int64     `msgpack:"lines"`
-	Quantity int64     `msgpack:"quantity"`
-	Cents    int64     `msgpack:"cents"`
-	Updated  time.Time `msgpack:"updated"`
-}
-
-func (s summary) lineAdded(e lineAdded, m projection.Meta) (summary, error) {
-	s.Customer, s.Status, s.Last, s.Updated = e.Customer, "open for more lines", e.SKU, m.Created
-	s.Lines++
-	s.Quantity += e.Quantity
-	s.Cents += e.Quantity * e.Cents
-	return s, nil
-}
-
-var events = codec.New(codec.Type[lineAdded]("order.line_added"))
+// seedEvents is what the log is seeded with.
+var seedEvents = codec.New(codec.Type[lineAdded](lineAddedName))
 
 // seed fills an empty store with events whose streams are chosen at random,
 // always the same.
@@ -81,7 +51,7 @@ func appendPart(ctx context.Context, store *logstore.Store, keys []uint32, part,
 	note := strings.Repeat("a note on the line. ", 4)
 	for i := part; i < n; i += parts {
 		key := strconv.Itoa(int(keys[i]))
-		e, err := events.Encode(lineAdded{
+		e, err := seedEvents.Encode(lineAdded{
 			Customer: "customer-" + key, SKU: "sku-" + strconv.Itoa(i%5000), Name: "Assam, second flush, 250 g",
 			Quantity: int64(1 + i%3), Cents: int64(100 + i%900), Note: note,
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"sync"
@@ -27,6 +28,8 @@ type result struct {
 	Keys       int       `json:"keys"`
 	Zipf       float64   `json:"zipf,omitempty"`
 	Partitions int       `json:"partitions"`
+	Types      string    `json:"types"`
+	GOGC       int       `json:"gogc"`
 	EventBytes int       `json:"event_bytes"`
 	ValueBytes int       `json:"value_bytes"`
 	Seconds    float64   `json:"seconds"`
@@ -73,10 +76,11 @@ func measure(ctx context.Context, c config, say func(string, ...any)) (*result, 
 	b := &bench{config: c, rdb: rdb, store: store, say: say}
 	b.views = redisview.New(rdb, &redisview.Options{Prefix: "foldstream-bench:"})
 	r := &result{
-		Scenario: c.scenario, Events: c.events, Keys: c.keys, Zipf: c.zipf, Partitions: c.partitions,
+		Scenario: c.scenario, Events: c.events, Keys: c.keys, Zipf: c.zipf, Partitions: c.partitions, Types: c.types, GOGC: c.gogc,
 		Machine: fmt.Sprintf("%s, %s/%s, %d CPUs, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), about),
 	}
-	say("%s", r.Machine)
+	debug.SetGCPercent(c.gogc)
+	say("%s; %s types, GOGC %d", r.Machine, c.types, c.gogc)
 	return r, b.run(ctx, r)
 }
 
@@ -140,7 +144,8 @@ func (b *bench) sizes(ctx context.Context, r *result) error {
 		if n++; n > 1 {
 			continue
 		}
-		v, err := events.Decode(rec)
+		r.EventBytes = len(rec.Data)
+		v, err := seedEvents.Decode(rec)
 		if err != nil {
 			return err
 		}
@@ -152,7 +157,7 @@ func (b *bench) sizes(ctx context.Context, r *result) error {
 		if err != nil {
 			return err
 		}
-		r.EventBytes, r.ValueBytes = len(rec.Data), len(data)
+		r.ValueBytes = len(data)
 	}
 	if n != b.events {
 		return fmt.Errorf("the log in -data holds %d events, not %d", n, b.events)
@@ -163,9 +168,8 @@ func (b *bench) sizes(ctx context.Context, r *result) error {
 }
 
 func (b *bench) runner() *projection.Runner {
-	docs := projection.NewCollection[summary](b.views, view, codec.Msgpack, nil)
-	p := projection.New(view, events, projection.On(docs, summary.lineAdded))
-	return projection.NewRunner(b.store, &projection.Options{Partitions: b.partitions, BatchEvents: b.batch}, p)
+	opts := &projection.Options{Partitions: b.partitions, BatchEvents: b.batch}
+	return projection.NewRunner(b.store, opts, kinds[b.types].projection(b.views))
 }
 
 // once measures one replay, from the call to the moment when the view is level
@@ -225,11 +229,11 @@ func (b *bench) check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var doc summary
-		if err := codec.Msgpack.Unmarshal(it.Value, &doc); err != nil {
+		n, err := kinds[b.types].lines(it.Value)
+		if err != nil {
 			return err
 		}
-		lines += doc.Lines
+		lines += n
 	}
 	if lines != int64(b.events) {
 		return fmt.Errorf("the view counts %d events, there are %d", lines, b.events)

@@ -148,8 +148,8 @@ func (w *worker) retry(ctx context.Context, stream string, events []ParkedEvent)
 				return done, nil, err
 			}
 			if cause = it.err; cause == nil {
-				m := metaOf(&it.rec, it.id, w.pl.replay)
-				cause = w.change(&it, &m)
+				w.meta = metaOf(&it.rec, it.id, w.pl.replay)
+				cause = w.change(&it)
 			}
 		}
 		if cause != nil {

@@ -27,6 +27,7 @@ type worker struct {
 	batch    Batch
 	arena    []op  // ops of items that came without
 	scratch  []any // *E by reaction, see decode
+	meta     Meta  // of the event at hand
 	requests chan *parkedRequest
 	parkedN  int
 }
@@ -180,8 +181,8 @@ func (w *worker) apply(it *item) error {
 		err = w.decode(it)
 	}
 	if err == nil {
-		m := metaOf(&it.rec, it.id, w.pl.replay)
-		err = w.change(it, &m)
+		w.meta = metaOf(&it.rec, it.id, w.pl.replay)
+		err = w.change(it)
 	}
 	if err != nil {
 		return w.park(&it.rec, err)
@@ -190,10 +191,10 @@ func (w *worker) apply(it *item) error {
 }
 
 // change makes all changes of an event, or none.
-func (w *worker) change(it *item, m *Meta) error {
+func (w *worker) change(it *item) error {
 	for i := range it.ops {
 		o := &it.ops[i]
-		if err := applyOne(w.tables[o.binding.target], o, it.event, m, len(it.ops) > 1); err != nil {
+		if err := applyOne(w.tables[o.binding.target], o, it.event, &w.meta, len(it.ops) > 1); err != nil {
 			for j := i - 1; j >= 0; j-- {
 				w.tables[it.ops[j].binding.target].undo(&it.ops[j])
 			}
