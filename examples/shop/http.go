@@ -181,8 +181,12 @@ func (a *api) message(w http.ResponseWriter, r *http.Request) (message, error) {
 	return m, nil
 }
 
+// curlDefault is what curl -d says of a body unless told otherwise. It is read
+// as JSON all the same, and refused when it is not.
+const curlDefault = "application/x-www-form-urlencoded"
+
 func body(w http.ResponseWriter, r *http.Request) (message, error) {
-	if ct := r.Header.Get("Content-Type"); ct != "" {
+	if ct := r.Header.Get("Content-Type"); ct != "" && ct != curlDefault {
 		if media, _, err := mime.ParseMediaType(ct); err != nil || media != "application/json" {
 			return message{}, badRequest(http.StatusUnsupportedMediaType, fmt.Sprintf("content type %.64q: send application/json", ct))
 		}

@@ -87,6 +87,7 @@ const (
 	goRedis     = "github.com/redis/go-redis/v9"
 	grpc        = "google.golang.org/grpc"
 	miniredis   = "github.com/alicebob/miniredis/v2"
+	msgp        = "github.com/tinylib/msgp"
 	msgpack     = "github.com/vmihailenco/msgpack/v5"
 	progressbar = "github.com/schollz/progressbar/v3"
 	protobuf    = "google.golang.org/protobuf"
@@ -106,7 +107,7 @@ var thirdParty = []use{
 	{"projection/projectiontest", []string{testify}},
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
-	{"benchmarks", []string{goRedis, progressbar}},
+	{"benchmarks", []string{goRedis, msgp}},
 	{"internal/cli", []string{progressbar}},
 	{"internal/redistest", []string{goRedis}},
 }
