@@ -174,7 +174,7 @@ func (c *Codec) DecodeInto(r eventstore.Recorded, ptr any) error {
 	if !ok {
 		return &eventstore.UnknownEventError{Type: r.Type, Stream: r.Stream, Version: r.Version}
 	}
-	err := error(nil)
+	var err error
 	if got := reflect.TypeOf(ptr); got != t.ptrType {
 		err = fmt.Errorf("it is a %v and does not go into a %v", t.goType, got)
 	} else {
