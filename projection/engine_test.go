@@ -408,7 +408,7 @@ func TestAViewOfAnotherStoreIsRefused(t *testing.T) {
 		err := other.Run(t.Context())
 		require.ErrorIs(t, err, projection.ErrOtherStore)
 		assert.Equal(t, projection.StateFailed, status(t, other).State)
-		require.NoError(t, other.WaitLevel(t.Context())) // what it knows is level with the empty store
+		require.ErrorIs(t, other.WaitLevel(t.Context()), projection.ErrOtherStore)
 	})
 }
 

@@ -80,9 +80,10 @@ func (r *Runner) follower(view string) (*follower, error) {
 }
 
 // WaitLevel waits until the given views, all without any, can be read and have
-// reached the position that is the last of the event store now. It returns the
-// error of a view that has stopped, and the context's error, in an
-// [*eventstore.NotCaughtUpError], when ctx is done before.
+// reached the position that is the last of the event store now. Run must be
+// running or be about to. It returns the error of a view that cannot go on, and
+// the context's error, in an [*eventstore.NotCaughtUpError], when ctx is done
+// before.
 func (r *Runner) WaitLevel(ctx context.Context, views ...string) error {
 	head, err := r.store.Head(ctx)
 	if err != nil {
@@ -107,14 +108,17 @@ func (f *follower) waitLevel(ctx context.Context, head eventstore.Position) erro
 	t := f.p.targets[0].base()
 	for {
 		have, changed := t.feed.lowest()
+		st, err := f.state()
+		if st == StateFailed {
+			return err
+		}
 		if have >= head && t.feed.known() {
 			return nil
 		}
-		if stored, err := t.lowestCheckpoint(ctx); err == nil && stored >= head {
-			return nil
-		}
-		if st, err := f.state(); st == StateFailed {
-			return err
+		if st == StateStandby { // another runner works at it, and stores how far it is
+			if stored, err := t.lowestCheckpoint(ctx); err == nil && stored >= head {
+				return nil
+			}
 		}
 		if err := pause(ctx, changed, maxPoll); err != nil {
 			return &eventstore.NotCaughtUpError{View: f.p.name, Want: head, Have: have, Err: err}
