@@ -86,6 +86,10 @@ func (r *Repository[S, E]) Load(ctx context.Context, id string) (Loaded[S], erro
 // decides again, up to Options.Retries times, and then returns the
 // [*eventstore.ConflictError]. An error from decide comes back as a
 // [*RefusedError], and nothing is appended.
+//
+// A command changes an aggregate once: a second Execute of the same aggregate
+// in the same command is a repeat, and returns the receipt of the first. Let
+// one decide return all the events, or send a command with an id of its own.
 func (r *Repository[S, E]) Execute(ctx context.Context, id string, decide func(S) ([]E, error)) (eventstore.Receipt, error) {
 	stream, err := r.stream(id)
 	if err != nil {

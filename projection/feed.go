@@ -11,15 +11,30 @@ import (
 // The zero value knows nothing yet.
 type feed struct {
 	mu      sync.Mutex
+	owner   *pipeline             // who may publish; another version's progress would be another's
 	reached []eventstore.Position // per partition; nil while nobody follows the view here
 	waiting []chan struct{}       // per partition, closed by the next progress; nil without waiters
 	anyone  chan struct{}         // closed by progress of any partition
 }
 
 // reset starts over, as after a switch of versions, and wakes everybody.
-func (f *feed) reset(reached []eventstore.Position) {
+func (f *feed) reset(owner *pipeline, reached []eventstore.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.restart(owner, reached)
+}
+
+// leave forgets what owner has published, unless another has taken over.
+func (f *feed) leave(owner *pipeline) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.owner == owner {
+		f.restart(nil, nil)
+	}
+}
+
+func (f *feed) restart(owner *pipeline, reached []eventstore.Position) {
+	f.owner = owner
 	f.reached = slices.Clone(reached)
 	old := f.waiting
 	f.waiting = make([]chan struct{}, len(reached))
@@ -32,10 +47,10 @@ func (f *feed) reset(reached []eventstore.Position) {
 }
 
 // publish says that a partition has reached p.
-func (f *feed) publish(partition int, p eventstore.Position) {
+func (f *feed) publish(owner *pipeline, partition int, p eventstore.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if partition >= len(f.reached) || f.reached[partition] >= p {
+	if f.owner != owner || partition >= len(f.reached) || f.reached[partition] >= p {
 		return
 	}
 	f.reached[partition] = p
@@ -84,6 +99,13 @@ func (f *feed) any() <-chan struct{} {
 		f.anyone = make(chan struct{})
 	}
 	return f.anyone
+}
+
+// follows reports whether what is told here is about a version.
+func (f *feed) follows(version int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.owner != nil && f.owner.version.Number == version
 }
 
 // known reports whether the view is followed in this process.

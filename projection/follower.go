@@ -20,8 +20,8 @@ type follower struct {
 	st        State
 	version   VersionInfo
 	pl        *pipeline     // while one runs
-	stop      func()        // ends pl
-	stopped   chan struct{} // closed when pl has ended
+	stop      func()        // ends what once does
+	stopped   chan struct{} // closed when that has ended
 	holds     int           // while above 0 no pipeline is started
 	released  chan struct{} // closed when holds changes
 	err       error
@@ -30,6 +30,7 @@ type follower struct {
 	speed     rate
 	rebuild   *Progress
 	rebuildOn bool
+	careful   bool // for pipelines to come
 }
 
 var errSwitched = errors.New("another version was made active")
@@ -41,6 +42,7 @@ func newFollower(r *Runner, p *Projection) *follower {
 func (f *follower) run(ctx context.Context) error {
 	log := f.r.opts.Logger.With("view", f.p.name)
 	backoff := f.r.opts.Backoff
+	f.set(StateStopped) // a failure of an earlier Run is over
 	for ctx.Err() == nil {
 		started := time.Now()
 		err := f.once(ctx)
@@ -56,6 +58,7 @@ func (f *follower) run(ctx context.Context) error {
 			return fmt.Errorf("projection %q: %w", f.p.name, err)
 		}
 		f.note(err)
+		f.heed(err)
 		log.Warn("projection tries again", "error", err)
 		if time.Since(started) > 10*backoff {
 			backoff = f.r.opts.Backoff // it had worked for a while
@@ -67,6 +70,27 @@ func (f *follower) run(ctx context.Context) error {
 	return nil
 }
 
+// heed has the next pipeline look at each document, if one could not be
+// encoded, so that the event behind it is parked instead of its whole batch
+// failing for ever. It reports whether that is new.
+func (f *follower) heed(err error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !errors.Is(err, errEncode) || f.careful {
+		return false
+	}
+	f.careful = true
+	return true
+}
+
+func (f *follower) newPipeline(v VersionInfo, replay bool) *pipeline {
+	pl := newPipeline(f.p, f.r.store, &f.r.opts, v, replay)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pl.careful = f.careful
+	return pl
+}
+
 // fatal reports whether trying again cannot help.
 func fatal(err error) bool {
 	return errors.Is(err, ErrTooManyParked) || errors.Is(err, ErrDefinitionChanged) || errors.Is(err, ErrOtherStore) || errors.Is(err, ErrDamaged) ||
@@ -76,9 +100,20 @@ func fatal(err error) bool {
 // once follows the view for as long as that goes without an error, a switch of
 // versions or a hold. It returns nil to be called again.
 func (f *follower) once(ctx context.Context) error {
-	if !f.mayStart(ctx) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if !f.mayStart(ctx, func() { cancel(errSwitched) }) {
 		return nil
 	}
+	defer f.ended() // last of all, because a hold waits for it
+	err := f.follow(ctx, cancel)
+	if err != nil && errors.Is(context.Cause(ctx), errSwitched) && !fatal(err) {
+		return nil
+	}
+	return err
+}
+
+func (f *follower) follow(ctx context.Context, cancel context.CancelCauseFunc) error {
 	v, active, err := f.pick(ctx)
 	if err != nil {
 		return err
@@ -94,7 +129,7 @@ func (f *follower) once(ctx context.Context) error {
 		return nil
 	}
 	defer release(ctx, store, f.p.name, leaseName(v.Number), opts.Owner)
-	pl := newPipeline(f.p, f.r.store, opts, v, !active)
+	pl := f.newPipeline(v, !active)
 	if err := pl.open(ctx); err != nil {
 		return err
 	}
@@ -102,7 +137,7 @@ func (f *follower) once(ctx context.Context) error {
 		pl.close()
 		return err
 	}
-	return f.drive(ctx, pl, active)
+	return f.drive(ctx, cancel, pl, active)
 }
 
 // belongs refuses a view that has seen more than the event store holds: it was
@@ -131,13 +166,16 @@ func release(ctx context.Context, store ViewStore, view, name, owner string) {
 	_ = store.Release(ctx, view, name, owner) // it expires anyway
 }
 
-// mayStart waits while the view is held.
-func (f *follower) mayStart(ctx context.Context) bool {
+// mayStart waits while the view is held, and notes what a hold has to stop.
+func (f *follower) mayStart(ctx context.Context, stop func()) bool {
 	for {
 		f.mu.Lock()
-		holds, released := f.holds, f.released
+		free, released := f.holds == 0, f.released
+		if free {
+			f.stop, f.stopped = stop, make(chan struct{})
+		}
 		f.mu.Unlock()
-		if holds == 0 {
+		if free {
 			return true
 		}
 		if pause(ctx, released, 0) != nil {
@@ -156,6 +194,10 @@ func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err er
 	if err != nil && !errors.Is(err, ErrNotBuilt) {
 		return v, false, err
 	}
+	if err == nil && v.Definition > f.p.definition && !f.r.opts.StopOnNewDefinition {
+		// This program is the older one. Two that replace each other's view would never end.
+		return v, false, fmt.Errorf("view %q, version %d, was built by definition %d, which is newer than the program's %d; rebuild it to go back", f.p.name, v.Number, v.Definition, f.p.definition)
+	}
 	if err == nil && f.r.opts.StopOnNewDefinition {
 		return v, false, fmt.Errorf("%w: view %q, version %d, was built by definition %d, the program has %d; rebuild it",
 			ErrDefinitionChanged, f.p.name, v.Number, v.Definition, f.p.definition)
@@ -167,11 +209,22 @@ func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err er
 // nextVersion returns the version that is being built, which is made if there
 // is none.
 func (p *Projection) nextVersion(ctx context.Context, opts *Options) (VersionInfo, error) {
+	taken := 0 // highest number that was refused: just made by another process, or being dropped
+	for {
+		v, err := p.tryNextVersion(ctx, opts, taken)
+		if !errors.Is(err, ErrVersionExists) {
+			return v, err
+		}
+		taken = v.Number
+	}
+}
+
+func (p *Projection) tryNextVersion(ctx context.Context, opts *Options, taken int) (VersionInfo, error) {
 	versions, err := p.store.Versions(ctx, p.name)
 	if err != nil {
 		return VersionInfo{}, err
 	}
-	next := VersionInfo{Number: 1, Partitions: opts.Partitions, Definition: p.definition, Created: time.Now().UTC()}
+	next := VersionInfo{Number: taken + 1, Partitions: opts.Partitions, Definition: p.definition, Created: time.Now().UTC()}
 	active := 0
 	for _, v := range versions {
 		if v.Active {
@@ -179,25 +232,18 @@ func (p *Projection) nextVersion(ctx context.Context, opts *Options) (VersionInf
 		}
 		next.Number = max(next.Number, v.Number+1)
 	}
-	if n := len(versions); n > 0 && versions[n-1].Number > active && versions[n-1].Definition == p.definition {
-		return versions[n-1], nil // goes on where it stopped
+	if n := len(versions); n > 0 {
+		last := versions[n-1]
+		if last.Number > active && last.Definition == p.definition && !last.Built {
+			return last, nil // goes on where it stopped
+		}
 	}
-	if err := p.store.CreateVersion(ctx, p.name, next); err != nil && !errors.Is(err, ErrVersionExists) {
-		return VersionInfo{}, err
-	}
-	return next, nil
+	return next, p.store.CreateVersion(ctx, p.name, next)
 }
 
 // drive runs an open pipeline and keeps its lease.
-func (f *follower) drive(ctx context.Context, pl *pipeline, active bool) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if !f.started(pl, func() { cancel(errSwitched) }) {
-		pl.close()
-		close(pl.ended)
-		return nil
-	}
-	defer f.ended()
+func (f *follower) drive(ctx context.Context, cancel context.CancelCauseFunc, pl *pipeline, active bool) error {
+	f.started(pl)
 	if active {
 		pl.attach(f.feeds())
 		f.set(StateLive)
@@ -263,6 +309,9 @@ func (f *follower) activate(ctx context.Context, pl *pipeline) error {
 	if err != nil && !errors.Is(err, ErrNotBuilt) {
 		return err
 	}
+	if err := f.passOld(ctx, pl, old.Number); err != nil {
+		return err
+	}
 	if err := f.p.store.Activate(ctx, f.p.name, pl.version.Number); err != nil {
 		return err
 	}
@@ -283,15 +332,10 @@ func (f *follower) feeds() []*feed {
 	return feeds
 }
 
-// started notes the running pipeline, unless the view is held.
-func (f *follower) started(pl *pipeline, stop func()) bool {
+func (f *follower) started(pl *pipeline) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.holds > 0 {
-		return false
-	}
-	f.pl, f.stop, f.stopped, f.version = pl, stop, make(chan struct{}), pl.version
-	return true
+	f.pl, f.version = pl, pl.version
 }
 
 func (f *follower) ended() {
@@ -305,9 +349,9 @@ func (f *follower) ended() {
 func (f *follower) hold() (resume func()) {
 	f.mu.Lock()
 	f.holds++
-	stop, stopped, running := f.stop, f.stopped, f.pl != nil
+	stop, stopped := f.stop, f.stopped
 	f.mu.Unlock()
-	if running {
+	if stop != nil {
 		stop()
 		<-stopped
 	}

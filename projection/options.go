@@ -84,9 +84,9 @@ func positive[T int | time.Duration](v *T, or T) {
 }
 
 // cacheLimit is the bound for one partition's table.
-func (o *Options) cacheLimit() int {
+func (o *Options) cacheLimit(partitions int) int {
 	if o.CacheDocuments < 0 {
 		return 0
 	}
-	return max(o.CacheDocuments/o.Partitions, 16)
+	return max(o.CacheDocuments/partitions, 16)
 }

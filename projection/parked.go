@@ -148,7 +148,7 @@ func (w *worker) retry(ctx context.Context, stream string, events []ParkedEvent)
 				return done, nil, err
 			}
 			if cause = it.err; cause == nil {
-				w.meta = metaOf(&it.rec, it.id, w.pl.replay)
+				w.meta = metaOf(&it.rec, it.id, w.pl.replay.Load())
 				cause = w.change(&it)
 			}
 		}
@@ -173,7 +173,7 @@ func (w *worker) fetch(ctx context.Context, pe ParkedEvent) (item, error) {
 			break
 		}
 		_, id := eventstore.SplitStream(rec.Stream)
-		m := metaOf(&rec, id, w.pl.replay)
+		m := metaOf(&rec, id, w.pl.replay.Load())
 		event, ops, err := w.pl.p.ops(reaction, &rec, &m, nil)
 		return item{rec: rec, reaction: reaction, id: id, event: event, ops: opsOf(ops, w.index, len(w.pl.workers)), err: err}, nil
 	}

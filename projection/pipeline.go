@@ -19,7 +19,8 @@ type pipeline struct {
 	store   eventstore.Store
 	opts    *Options
 	version VersionInfo
-	replay  bool
+	replay  atomic.Bool // its version is not read yet
+	careful bool        // a document could not be encoded before
 
 	workers []*worker
 	start   []eventstore.Position // checkpoints as taken over
@@ -38,10 +39,12 @@ type pipeline struct {
 }
 
 func newPipeline(p *Projection, store eventstore.Store, opts *Options, v VersionInfo, replay bool) *pipeline {
-	return &pipeline{
-		p: p, store: store, opts: opts, version: v, replay: replay,
+	pl := &pipeline{
+		p: p, store: store, opts: opts, version: v,
 		ended: make(chan struct{}), level: make(chan struct{}),
 	}
+	pl.replay.Store(replay)
+	return pl
 }
 
 // open takes all partitions over.
@@ -60,7 +63,7 @@ func (pl *pipeline) open(ctx context.Context) error {
 	for _, w := range pl.workers {
 		pl.start = append(pl.start, w.applied)
 	}
-	pl.own.reset(pl.start)
+	pl.own.reset(nil, pl.start)
 	return nil
 }
 
@@ -74,7 +77,7 @@ func (pl *pipeline) openPartition(ctx context.Context, i int) (*worker, error) {
 		applied: s.Checkpoint().Position, upTo: s.Checkpoint().Position,
 	}
 	for _, t := range pl.p.targets {
-		tbl := t.newTable(pl.opts)
+		tbl := t.newTable(pl.opts.cacheLimit(pl.version.Partitions), pl.careful)
 		if w.applied == 0 {
 			tbl.startEmpty()
 		}
@@ -96,6 +99,7 @@ func (pl *pipeline) close() {
 func (pl *pipeline) run(ctx context.Context) error {
 	defer close(pl.ended)
 	defer pl.close()
+	defer pl.detach()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -107,7 +111,7 @@ func (pl *pipeline) run(ctx context.Context) error {
 			cancel(err)
 		}
 	}
-	r := &router{p: pl.p, from: pl.start, pending: make([][]item, len(pl.workers)), replay: pl.replay}
+	r := &router{p: pl.p, from: pl.start, pending: make([][]item, len(pl.workers)), replay: &pl.replay}
 	for _, w := range pl.workers {
 		r.queues = append(r.queues, w.queue)
 		wg.Go(func() { fail(w.run(ctx)) })
@@ -136,10 +140,10 @@ func (pl *pipeline) checkLevel() {
 
 // publish tells waiters that a partition has reached p.
 func (pl *pipeline) publish(partition int, p eventstore.Position) {
-	pl.own.publish(partition, p)
+	pl.own.publish(nil, partition, p)
 	pl.mu.Lock()
 	for _, f := range pl.attached {
-		f.publish(partition, p)
+		f.publish(pl, partition, p)
 	}
 	pl.mu.Unlock()
 	select {
@@ -156,9 +160,21 @@ func (pl *pipeline) attach(feeds []*feed) {
 	defer pl.mu.Unlock()
 	reached := pl.own.snapshot()
 	for _, f := range feeds {
-		f.reset(reached)
+		f.reset(pl, reached)
 	}
 	pl.attached = feeds
+	pl.replay.Store(false)
+}
+
+// detach tells waiters that this pipeline says no more, so that they look at
+// what is stored.
+func (pl *pipeline) detach() {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	for _, f := range pl.attached {
+		f.leave(pl)
+	}
+	pl.attached = nil
 }
 
 // position is how far the slowest partition is.

@@ -24,7 +24,7 @@ type Projection struct {
 // bound is a target as the engine sees it.
 type bound interface {
 	base() *target
-	newTable(opts *Options) table
+	newTable(limit int, careful bool) table
 }
 
 func (t *target) base() *target { return t }
@@ -194,7 +194,9 @@ func OnCount[E any](c *Counters, deltas func(event E, m Meta) []Delta) Part {
 	return func(p *Projection) error { return p.bind(eventOf[E](), c, b) }
 }
 
-func (p *Projection) bind(event *eventType, t bound, b *binding) error {
+func (p *Projection) bind(event *eventType, t bound, part *binding) error {
+	b := new(binding) // a Part may be given to several projections
+	*b = *part
 	base := t.base()
 	if base.view != p.name {
 		return fmt.Errorf("%q belongs to view %q; set View in its options", base.name, base.view)

@@ -64,6 +64,9 @@ func (r *Runner) Rebuild(ctx context.Context, view string, opts *RebuildOptions)
 	}
 	defer f.endRebuild()
 	result, err := f.rebuildView(ctx, o)
+	if f.heed(err) {
+		result, err = f.rebuildView(ctx, o) // goes on where it stopped, with care
+	}
 	if err != nil {
 		return result, fmt.Errorf("rebuild of view %q: %w", view, err)
 	}
@@ -79,6 +82,8 @@ func (f *follower) rebuildView(ctx context.Context, o RebuildOptions) (RebuildRe
 		resume = f.hold() // the first build is this one
 	} else if err != nil {
 		return RebuildResult{}, err
+	} else if old.Definition != f.p.definition {
+		resume = f.hold() // it may be building the very same version
 	}
 	v, err := f.toFill(ctx, old.Number)
 	if err != nil {
@@ -93,7 +98,7 @@ func (f *follower) rebuildView(ctx context.Context, o RebuildOptions) (RebuildRe
 		return RebuildResult{}, fmt.Errorf("%w: %s is at it", ErrRunning, holder)
 	}
 	defer release(ctx, store, f.p.name, leaseName(v.Number), opts.Owner)
-	pl := newPipeline(f.p, f.r.store, opts, v, true)
+	pl := f.newPipeline(v, true)
 	if err := pl.open(ctx); err != nil {
 		return RebuildResult{}, err
 	}
@@ -181,32 +186,44 @@ func (f *follower) switchOver(ctx context.Context, pl *pipeline, old int, speed 
 	return f.progress(ctx, pl, speed, time.Now(), o)
 }
 
-// passOld waits until the new version is as far as the old one is stored.
+// passOld waits until the new version is as far as the old one, which other
+// processes may follow: each look takes the old one's partitions from them, and
+// it returns after one that found nothing more.
 func (f *follower) passOld(ctx context.Context, pl *pipeline, old int) error {
-	if old == 0 {
-		return nil
-	}
-	checkpoints, err := f.p.store.Checkpoints(ctx, f.p.name, old)
-	if err != nil {
-		return err
-	}
-	var furthest eventstore.Position
-	for _, ck := range checkpoints {
-		furthest = max(furthest, ck.Position)
-	}
-	for {
+	for old != 0 {
+		furthest, err := f.fence(ctx, old)
+		if err != nil {
+			return err
+		}
 		have, changed := pl.own.lowest()
 		if have >= furthest {
 			return nil
 		}
-		select {
-		case <-pl.ended:
-			return errors.New("filling stopped before it had passed the old version")
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
+		for have < furthest {
+			select {
+			case <-pl.ended:
+				return errors.New("filling stopped before it had passed the old version")
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-changed:
+			}
+			have, changed = pl.own.lowest()
 		}
 	}
+	return nil
+}
+
+// fence takes all partitions of a version over and returns how far it is.
+func (f *follower) fence(ctx context.Context, version int) (furthest eventstore.Position, err error) {
+	checkpoints, err := f.p.store.Checkpoints(ctx, f.p.name, version)
+	for i := 0; err == nil && i < len(checkpoints); i++ {
+		var s Session
+		if s, err = f.p.store.Acquire(ctx, f.p.name, version, i); err == nil {
+			furthest = max(furthest, s.Checkpoint().Position)
+			_ = s.Close() // it has done its work
+		}
+	}
+	return furthest, err
 }
 
 func (f *follower) progress(ctx context.Context, pl *pipeline, speed *rate, now time.Time, o RebuildOptions) error {

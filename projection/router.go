@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -16,7 +17,7 @@ type router struct {
 	from      []eventstore.Position // what each partition has already
 	pending   [][]item              // not pushed yet, by partition
 	scratch   []op
-	replay    bool
+	replay    *atomic.Bool
 	added     bool // an item of the event at hand
 	sinceSync int  // events since all partitions were told how far the reader is
 }
@@ -93,7 +94,7 @@ func (r *router) route(ctx context.Context, reaction *reaction, rec *eventstore.
 	if !reaction.early { // the common case: one document, decoded by its worker
 		return r.add(ctx, PartitionOf(id, len(r.queues)), item{rec: *rec, reaction: reaction, id: id})
 	}
-	meta := metaOf(rec, id, r.replay)
+	meta := metaOf(rec, id, r.replay.Load())
 	event, ops, err := r.p.ops(reaction, rec, &meta, r.scratch[:0])
 	if err != nil { // which keys it touches is unknown, so it concerns all
 		for i := range r.queues {

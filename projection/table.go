@@ -117,13 +117,14 @@ func (c *cached[V]) settle() {
 type documents[T any] struct {
 	cached[T]
 	enc    Encoding
+	check  bool // encode each result at once, so that one that cannot be is found
 	puts   []KeyValue
 	delete []string
 	buf    []byte // what puts point into; used again, as a commit keeps nothing
 }
 
-func (c *Collection[T]) newTable(opts *Options) table {
-	return &documents[T]{cached: newCached[T](c.name, opts.cacheLimit()), enc: c.enc}
+func (c *Collection[T]) newTable(limit int, careful bool) table {
+	return &documents[T]{cached: newCached[T](c.name, limit), enc: c.enc, check: careful}
 }
 
 func (d *documents[T]) load(ctx context.Context, s Session) error {
@@ -157,6 +158,11 @@ func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 	case err != nil:
 		return err
 	default:
+		if d.check {
+			if d.buf, err = d.enc.Append(d.buf[:0], &doc); err != nil {
+				return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
+			}
+		}
 		d.set(e, doc, true, undo)
 	}
 	return nil
@@ -170,9 +176,8 @@ func (d *documents[T]) flush(b *Batch) error {
 			continue
 		}
 		start := len(d.buf)
-		var err error
-		if d.buf, err = d.enc.Append(d.buf, &e.value); err != nil {
-			return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
+		if err := d.encode(&e.value); err != nil {
+			return fmt.Errorf("%w: %q of %s: %w", errEncode, e.key, d.name, err)
 		}
 		d.puts = append(d.puts, KeyValue{Key: e.key, Value: d.buf[start:len(d.buf):len(d.buf)]})
 	}
@@ -182,14 +187,29 @@ func (d *documents[T]) flush(b *Batch) error {
 	return nil
 }
 
+// errEncode means that a document cannot be encoded. Which event made it so is
+// not known any more: the batch is done again with care, see [documents.check].
+var errEncode = errors.New("a document cannot be encoded")
+
+// encode turns a panic of user code into an error.
+func (d *documents[T]) encode(doc *T) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	d.buf, err = d.enc.Append(d.buf, doc)
+	return err
+}
+
 // counts is the table of [Counters].
 type counts struct {
 	cached[int64]
 	sets []Count
 }
 
-func (c *Counters) newTable(opts *Options) table {
-	return &counts{cached: newCached[int64](c.name, opts.cacheLimit())}
+func (c *Counters) newTable(limit int, _ bool) table {
+	return &counts{cached: newCached[int64](c.name, limit)}
 }
 
 func (c *counts) load(ctx context.Context, s Session) error {
@@ -202,7 +222,7 @@ func (c *counts) load(ctx context.Context, s Session) error {
 	}
 	for i, n := range found {
 		e := c.entries[c.missing[i]]
-		e.value, e.exists = n, true
+		e.value, e.exists = n, n != 0 // one that is stored as 0 need not be written again
 	}
 	c.missing = c.missing[:0]
 	return nil
@@ -220,7 +240,9 @@ func (c *counts) apply(o *op, _ any, _ *Meta, undo bool) error {
 func (c *counts) flush(b *Batch) error {
 	c.sets = c.sets[:0]
 	for _, e := range c.dirty {
-		c.sets = append(c.sets, Count{Key: e.key, Value: e.value})
+		if e.exists { // or else its first change was undone
+			c.sets = append(c.sets, Count{Key: e.key, Value: e.value})
+		}
 	}
 	if len(c.sets) > 0 {
 		b.Counters = append(b.Counters, CounterChanges{Collection: c.name, Set: c.sets})
@@ -243,7 +265,7 @@ type pastEntry struct {
 	some bool // there was an entry
 }
 
-func (x *Index) newTable(*Options) table {
+func (x *Index) newTable(int, bool) table {
 	return &members{name: x.name, at: make(map[[2]string]int)}
 }
 

@@ -58,7 +58,10 @@ func (t *target) fresh(ctx context.Context, keys ...string) error {
 	if c := eventstore.ChangesFromContext(ctx); c != nil {
 		for _, key := range keys { // before the read, so that no change is missed
 			_, changed := t.feed.at(key)
-			c.Add(func(ctx context.Context) { t.waitChange(ctx, key, changed) })
+			c.Add(t.waitChange(ctx, changed, func(ctx context.Context) (eventstore.Position, error) {
+				ck, err := t.store.Checkpoint(ctx, t.view, key)
+				return ck.Position, err
+			}))
 		}
 	}
 	return nil
@@ -79,7 +82,9 @@ func (t *target) await(ctx context.Context, want eventstore.Position, known func
 	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
 		have, changed := known()
 		if have >= want {
-			return nil
+			if v, err := t.store.Active(ctx, t.view); err == nil && t.feed.follows(v.Number) {
+				return nil
+			}
 		}
 		p, err := stored()
 		if err == nil && p >= want {
@@ -97,23 +102,23 @@ func (t *target) await(ctx context.Context, want eventstore.Position, known func
 	}
 }
 
-// waitChange returns when the partition of key has moved since changed was
-// taken, or ctx is done.
-func (t *target) waitChange(ctx context.Context, key string, changed <-chan struct{}) {
+// waitChange returns a function that returns when changed is closed, what is
+// stored has moved since now, or its context is done.
+func (t *target) waitChange(ctx context.Context, changed <-chan struct{}, stored func(context.Context) (eventstore.Position, error)) func(context.Context) {
 	if t.feed.known() {
-		_ = pause(ctx, changed, 0)
-		return
+		return func(ctx context.Context) { _ = pause(ctx, changed, 0) }
 	}
-	first, _ := t.store.Checkpoint(ctx, t.view, key)
-	for pause(ctx, changed, maxPoll) == nil {
-		ck, err := t.store.Checkpoint(ctx, t.view, key)
-		if err == nil && ck.Position != first.Position {
-			return
-		}
-		select {
-		case <-changed:
-			return
-		default:
+	first, _ := stored(ctx)
+	return func(ctx context.Context) {
+		for pause(ctx, changed, maxPoll) == nil {
+			if p, err := stored(ctx); err == nil && p != first {
+				return
+			}
+			select {
+			case <-changed:
+				return
+			default:
+			}
 		}
 	}
 }
@@ -145,13 +150,26 @@ func (t *target) freshAll(ctx context.Context) error {
 	}
 	if c := eventstore.ChangesFromContext(ctx); c != nil {
 		_, changed := t.feed.lowest()
-		c.Add(func(ctx context.Context) { t.waitChange(ctx, "", changed) })
+		c.Add(t.waitChange(ctx, changed, t.sumOfCheckpoints))
 	}
 	return nil
 }
 
 func (t *target) waitAll(ctx context.Context, want eventstore.Position) error {
 	return t.await(ctx, want, t.feed.lowest, func() (eventstore.Position, error) { return t.lowestCheckpoint(ctx) })
+}
+
+// sumOfCheckpoints changes when any partition moves.
+func (t *target) sumOfCheckpoints(ctx context.Context) (sum eventstore.Position, err error) {
+	v, err := t.store.Active(ctx, t.view)
+	if err != nil {
+		return 0, err
+	}
+	checkpoints, err := t.store.Checkpoints(ctx, t.view, v.Number)
+	for _, ck := range checkpoints {
+		sum += ck.Position
+	}
+	return sum, err
 }
 
 func (t *target) lowestCheckpoint(ctx context.Context) (eventstore.Position, error) {

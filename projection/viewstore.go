@@ -30,7 +30,7 @@ type ViewStore interface {
 	CreateVersion(ctx context.Context, view string, v VersionInfo) error
 
 	// Activate makes a version the one that is read, in one step for all its
-	// partitions. It returns [ErrNoVersion] when there is none of that number.
+	// partitions, and marks it as built. It returns [ErrNoVersion] when there is none of that number.
 	Activate(ctx context.Context, view string, version int) error
 
 	// DropVersion removes a version with all its data, without blocking
@@ -117,6 +117,7 @@ type VersionInfo struct {
 	Partitions int       `json:"partitions"`
 	Definition int       `json:"definition"` // see [Definition]
 	Created    time.Time `json:"created"`
+	Built      bool      `json:"built,omitempty"` // was active at some time
 	Active     bool      `json:"-"`
 }
 

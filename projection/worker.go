@@ -3,6 +3,8 @@ package projection
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -38,11 +40,30 @@ const commitTimeout = 10 * time.Second
 
 func (w *worker) run(ctx context.Context) error {
 	var due *time.Timer // of an idle checkpoint
+	defer func() {
+		if due != nil {
+			due.Stop()
+		}
+	}()
+	if w.parkedN >= w.pl.opts.MaxParked { // it stopped for that: has it been mended?
+		for _, stream := range slices.Collect(maps.Keys(w.parked)) {
+			if err := w.serve(ctx, &parkedRequest{stream: stream, done: make(chan error, 1)}); err != nil {
+				return err
+			}
+		}
+	}
 	for ctx.Err() == nil {
 		if w.next == len(w.items) {
 			w.swap()
 		}
 		if w.next < len(w.items) {
+			select {
+			case r := <-w.requests: // between two batches, however many there are
+				if err := w.serve(ctx, r); err != nil {
+					return err
+				}
+			default:
+			}
 			if err := w.step(ctx); err != nil {
 				return err
 			}
@@ -53,7 +74,6 @@ func (w *worker) run(ctx context.Context) error {
 			w.pl.publish(w.index, w.upTo) // nothing to write, and nothing missing
 			if due == nil {
 				due = time.NewTimer(w.pl.opts.CheckpointInterval)
-				defer due.Stop()
 			}
 			idle = due.C
 		}
@@ -181,7 +201,7 @@ func (w *worker) apply(it *item) error {
 		err = w.decode(it)
 	}
 	if err == nil {
-		w.meta = metaOf(&it.rec, it.id, w.pl.replay)
+		w.meta = metaOf(&it.rec, it.id, w.pl.replay.Load())
 		err = w.change(it)
 	}
 	if err != nil {

@@ -102,7 +102,7 @@ func (s *Store) CreateVersion(ctx context.Context, view string, info projection.
 	if v.versions[info.Number] != nil {
 		return fmt.Errorf("memview: view %q version %d: %w", view, info.Number, projection.ErrVersionExists)
 	}
-	info.Active = false
+	info.Active, info.Built = false, false
 	ver := &version{info: info, partitions: make([]*partition, info.Partitions)}
 	for i := range ver.partitions {
 		ver.partitions[i] = newPartition()
@@ -118,9 +118,11 @@ func (s *Store) Activate(ctx context.Context, view string, number int) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.version(view, number); err != nil {
+	v, err := s.version(view, number)
+	if err != nil {
 		return err
 	}
+	v.info.Built = true
 	s.views[view].active = number
 	return nil
 }

@@ -75,8 +75,14 @@ func versionsListed(t *testing.T, s *suite) {
 	infos, err := s.store.Versions(t.Context(), view)
 	require.NoError(t, err)
 	want := []projection.VersionInfo{info(1), info(2), info(10)}
-	want[1].Active = true
+	want[1].Active, want[1].Built = true, true
 	require.Equal(t, want, infos)
+	s.activate(t, 1)
+	infos, err = s.store.Versions(t.Context(), view)
+	require.NoError(t, err)
+	require.True(t, infos[1].Built, "it was active once")
+	require.False(t, infos[1].Active)
+	require.False(t, infos[2].Built)
 }
 
 func readsNeedActive(t *testing.T, s *suite) {
@@ -104,7 +110,7 @@ func readsSeeActive(t *testing.T, s *suite) {
 	got, err := s.store.Active(t.Context(), view)
 	require.NoError(t, err)
 	want := info(1)
-	want.Active = true
+	want.Active, want.Built = true, true
 	require.Equal(t, want, got)
 }
 

@@ -128,7 +128,8 @@ func (s *Store) CreateVersion(ctx context.Context, view string, v projection.Ver
 var (
 	activateScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('SET', KEYS[2], ARGV[3])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('SET', KEYS[2], ARGV[4])
 return 1`)
 	dropScript = redis.NewScript(`
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
@@ -139,7 +140,7 @@ return 1`)
 )
 
 // casTries bounds how often a record may change under a caller's hands. A
-// record changes once in its life.
+// record changes twice in its life.
 const casTries = 10
 
 var errBusy = errors.New("the version keeps changing; try again")
@@ -153,8 +154,13 @@ func (s *Store) Activate(ctx context.Context, view string, number int) error {
 		if r.Dropping {
 			return 0, projection.ErrNoVersion
 		}
+		r.Built = true
+		built, err := json.Marshal(r)
+		if err != nil {
+			return 0, err
+		}
 		p := pointer{version: number, partitions: r.Partitions, definition: r.Definition}
-		return s.run(ctx, activateScript, view, number, text, p.text())
+		return s.run(ctx, activateScript, view, number, text, string(built), p.text())
 	})
 	if err != nil {
 		return fmt.Errorf("redisview: activate view %q version %d: %w", view, number, err)
@@ -176,9 +182,9 @@ func (s *Store) swap(ctx context.Context, view string, number int, try func(reco
 	return errBusy
 }
 
-func (s *Store) run(ctx context.Context, script *redis.Script, view string, number int, text, replacement string) (int, error) {
+func (s *Store) run(ctx context.Context, script *redis.Script, view string, number int, text string, values ...any) (int, error) {
 	keys := []string{s.versionsKey(view), s.activeKey(view)}
-	return script.Run(ctx, s.rdb, keys, number, text, replacement).Int()
+	return script.Run(ctx, s.rdb, keys, append([]any{number, text}, values...)...).Int()
 }
 
 // DropVersion implements [projection.ViewStore]. A drop that was interrupted
