@@ -1,6 +1,9 @@
 package eventstore
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+)
 
 // Expected says what an append, a delete or a metadata change assumes about
 // its stream. The zero value is [NoStream].
@@ -17,7 +20,7 @@ const (
 )
 
 // Exact expects the stream to be at version v. Exact(0) is [NoStream].
-func Exact(v Version) Expected { return Expected(v) }
+func Exact(v Version) Expected { return Expected(min(v, math.MaxInt64)) }
 
 // Version returns the expected version, and whether e names one.
 func (e Expected) Version() (Version, bool) {

@@ -133,3 +133,19 @@ func TestStreamMetadataReadsWhatOthersWrote(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"$maxAge":1}`, string(b), "a short limit is not none")
 }
+
+func TestMetadataNumbersAreClampedAndKeysHaveCase(t *testing.T) {
+	t.Parallel()
+	in := eventstore.StreamMetadata{
+		MaxCount: math.MaxUint64, MaxAge: math.MaxInt64, TruncateBefore: math.MaxUint64,
+		Custom: map[string]json.RawMessage{"$tB": json.RawMessage(`"x"`), "$maxcount": json.RawMessage(`1`)},
+	}
+	data, err := json.Marshal(in)
+	require.NoError(t, err)
+	var got eventstore.StreamMetadata
+	require.NoError(t, json.Unmarshal(data, &got))
+	assert.Equal(t, uint64(math.MaxInt64), got.MaxCount)
+	assert.True(t, got.Deleted())
+	assert.Greater(t, got.MaxAge, 100*365*24*time.Hour)
+	assert.Equal(t, in.Custom, got.Custom)
+}

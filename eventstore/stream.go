@@ -34,7 +34,7 @@ func CheckStream(stream string) error {
 		return &InvalidError{"stream name", stream, "a name such as order-42 is needed"}
 	case stream == "$all" || stream == "$$$all":
 		return &InvalidError{"stream name", stream, "$all stands for all streams; it cannot be written or read as one"}
-	case len(stream) > MaxStreamName:
+	case len(strings.TrimPrefix(stream, "$$")) > MaxStreamName:
 		return &InvalidError{"stream name", stream[:64] + "…", "at most 4096 bytes"}
 	case !utf8.ValidString(stream):
 		return &InvalidError{"stream name", stream, "must be valid UTF-8"}

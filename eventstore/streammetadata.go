@@ -56,13 +56,13 @@ func (m StreamMetadata) MarshalJSON() ([]byte, error) {
 		out[k] = v
 	}
 	if m.MaxCount > 0 {
-		out["$maxCount"] = m.MaxCount
+		out["$maxCount"] = min(m.MaxCount, math.MaxInt64)
 	}
 	if m.MaxAge > 0 {
 		out["$maxAge"] = seconds(m.MaxAge)
 	}
 	if m.TruncateBefore > 0 {
-		out["$tb"] = uint64(m.TruncateBefore) - 1
+		out["$tb"] = uint64(min(m.TruncateBefore, DeletedStream)) - 1
 	}
 	if m.CacheControl > 0 {
 		out["$cacheControl"] = seconds(m.CacheControl)
@@ -81,14 +81,19 @@ func (m *StreamMetadata) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("eventstore: stream metadata is not a JSON object: %w", err)
 	}
 	var known struct {
-		MaxCount     int64    `json:"$maxCount"`
-		MaxAge       int64    `json:"$maxAge"`
-		TruncateTo   *int64   `json:"$tb"`
-		CacheControl int64    `json:"$cacheControl"`
-		ACL          *aclJSON `json:"$acl"`
+		MaxCount, MaxAge, CacheControl int64
+		TruncateTo                     *int64
+		ACL                            *aclJSON
 	}
-	if err := json.Unmarshal(data, &known); err != nil {
-		return fmt.Errorf("eventstore: stream metadata: %w", err)
+	for k, into := range map[string]any{ // one by one: the tags of a struct also match keys in other case
+		"$maxCount": &known.MaxCount, "$maxAge": &known.MaxAge, "$tb": &known.TruncateTo,
+		"$cacheControl": &known.CacheControl, "$acl": &known.ACL,
+	} {
+		if v, ok := all[k]; ok {
+			if err := json.Unmarshal(v, into); err != nil {
+				return fmt.Errorf("eventstore: stream metadata: %s: %w", k, err)
+			}
+		}
 	}
 	*m = StreamMetadata{
 		MaxCount:     uint64(max(known.MaxCount, 0)),
@@ -129,7 +134,7 @@ func (r *roles) UnmarshalJSON(data []byte) error {
 }
 
 // seconds rounds up, so that a limit below a second does not become none.
-func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+func seconds(d time.Duration) int64 { return int64((d-1)/time.Second) + 1 }
 
 func duration(secs int64) time.Duration {
 	if secs <= 0 {

@@ -135,6 +135,7 @@ func TestDamagedDataIsAnErrorThatNamesTheEvent(t *testing.T) {
 		"cut":      good.Data[:len(good.Data)-1],
 		"trailing": append(good.Data[:len(good.Data):len(good.Data)], 0),
 		"other":    {0xC3},
+		"huge":     []byte("\x93\xa1\xdd\xdd000\x93\xfc\xa2\x9c"), // declares 808,464,531 lines
 	} {
 		_, err := c.Decode(eventstore.Recorded{Stream: "order-1", Version: 7, Type: "order.placed", ContentType: eventstore.ContentTypeMsgpack, Data: data})
 		var damaged *codec.DecodeError

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -116,6 +117,9 @@ func (e *encoder) encode(v any) error {
 }
 
 func (msgpackEncoding) Unmarshal(data []byte, v any) error {
+	if err := plausible(data); err != nil {
+		return err
+	}
 	if m, ok := v.(fastUnmarshaler); ok {
 		rest, err := m.UnmarshalMsg(data)
 		if err == nil && len(rest) > 0 {
@@ -127,6 +131,23 @@ func (msgpackEncoding) Unmarshal(data []byte, v any) error {
 	d.src.Reset(data)
 	d.dec.Reset(&d.src)
 	err := decodeMsgpack(d, v)
+	d.src.Reset(nil)
+	decoders.Put(d)
+	return err
+}
+
+// plausible refuses data that declares more elements than it has bytes for.
+// Decoders make room for what is declared, which a few bytes can make many
+// gigabytes. Only the two codes for more than 65,535 elements can do that, and
+// most data has neither byte anywhere.
+func plausible(data []byte) error {
+	if bytes.IndexByte(data, msgpcode.Array32) < 0 && bytes.IndexByte(data, msgpcode.Map32) < 0 {
+		return nil
+	}
+	d := decoders.Get().(*decoder)
+	d.src.Reset(data)
+	d.dec.Reset(&d.src)
+	err := d.dec.Skip() // walks it without making anything
 	d.src.Reset(nil)
 	decoders.Put(d)
 	return err

@@ -2,6 +2,7 @@ package logstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -62,11 +63,29 @@ func (s *Store) do(ctx context.Context, op streamrules.Op) (eventstore.Receipt, 
 			return r.receipt, err
 		}
 	}
-	batch := s.queue.take()
-	s.commit(batch)
-	s.queue.finish(r, batch, s.failure)
+	s.lead(r, s.queue.take())
 	return r.receipt, r.err
 }
+
+// lead carries out batch and answers it, also when the store's clock panics.
+func (s *Store) lead(own *request, batch []*request) {
+	panicked := true
+	defer func() {
+		if panicked {
+			s.fail(errPanicked, nil)
+			for _, r := range batch {
+				if !r.written && r.err == nil {
+					r.receipt, r.err = eventstore.Receipt{}, s.failure
+				}
+			}
+		}
+		s.queue.finish(own, batch, s.failure)
+	}()
+	s.commit(batch)
+	panicked = false
+}
+
+var errPanicked = errors.New("a panic while appending")
 
 // enter queues r and reports whether its caller now leads.
 func (q *queue) enter(r *request) (leads bool, err error) {

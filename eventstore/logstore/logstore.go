@@ -58,6 +58,11 @@ func (s *Store) Append(ctx context.Context, stream string, expected eventstore.E
 	if err := eventstore.CheckEvents(stream, s.opts.MaxAppendSize, events); err != nil {
 		return eventstore.Receipt{}, err
 	}
+	// Each event is written with the name of its stream: many small ones under
+	// a long name could fill the disk far beyond the limit.
+	if written := len(events) * (len(stream) + frameOverhead); written > overheadFactor*s.opts.MaxAppendSize {
+		return eventstore.Receipt{}, &eventstore.TooLargeError{Stream: stream, Size: written, Limit: overheadFactor * s.opts.MaxAppendSize}
+	}
 	return s.do(ctx, streamrules.Op{Kind: streamrules.Append, Stream: stream, Expected: expected, Events: events})
 }
 

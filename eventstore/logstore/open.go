@@ -2,7 +2,9 @@ package logstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -59,7 +61,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	for _, path := range leftovers {
-		if err := os.Remove(path); err != nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // load has renamed the first one
 			return nil, err
 		}
 	}

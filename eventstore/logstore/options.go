@@ -50,6 +50,8 @@ const (
 	maxSegmentSize     = 16 << 30
 	maxAppendSize      = 1 << 30
 	pageSize           = 4096
+	frameOverhead      = 64 // bytes of a frame besides names, metadata and data, roughly
+	overheadFactor     = 16 // how far names may go beyond MaxAppendSize
 )
 
 // withDefaults returns a copy of o with every field set.

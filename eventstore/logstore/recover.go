@@ -18,6 +18,7 @@ type recovery struct {
 	next   eventstore.Position // of the next append
 	group  []int64             // offsets of frames that wait for their commit mark
 	synced int64               // where the last write begins, in the segment at hand
+	look   eventstore.Position // when to look at the clock next
 	report time.Time           // when the progress was last reported
 }
 
@@ -117,9 +118,10 @@ func (r *recovery) apply(seg *segment) error {
 }
 
 func (r *recovery) progress() {
-	if r.next%4096 != 0 {
+	if r.next < r.look {
 		return
 	}
+	r.look = r.next + 4096
 	if now := time.Now(); now.Sub(r.report) >= time.Second {
 		r.report = now
 		r.s.opts.Logger.Info("opening the log store", "dir", r.s.dir, "events", r.next-1)

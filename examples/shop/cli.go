@@ -170,7 +170,7 @@ func importFile(ctx context.Context, a *app, src io.Reader, asJSON bool, out, no
 	// faster and cost some 50 MB.
 	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	m := newMeter(notes, "import", sizeOf(src))
-	im := &importer{bus: a.commands.bus, meter: m}
+	im := &importer{bus: a.commands.bus, ledger: ledger{a.store, newEvents()}, meter: m}
 	s, err := im.run(ctx, src)
 	m.done(s.words())
 	if asJSON {

@@ -27,5 +27,6 @@ func newEvents() *codec.Codec {
 		codec.Type[order.Paid]("order.paid"),
 		codec.Type[order.Shipped]("order.shipped"),
 		codec.Type[order.Cancelled]("order.cancelled"),
+		codec.Type[Decided]("import.decided"),
 	)
 }

@@ -53,6 +53,7 @@ func (s *importSummary) words() string {
 // order in the order of the file.
 type importer struct {
 	bus    *command.Bus
+	ledger ledger
 	meter  *meter
 	broken atomic.Pointer[error] // what no line after it got past
 }
@@ -168,9 +169,19 @@ func (im *importer) job(ctx context.Context, l textLine) (*job, []string) {
 		close(j.done)
 		return j, nil
 	}
-	ctx = context.WithoutCancel(ctx) // what was begun is finished
-	j.run = func() { j.result, j.err = im.decide(ctx, cmd, id) }
-	return j, keysOf(cmd)
+	j.run = func() {
+		if err := context.Cause(ctx); err != nil { // not begun yet, and not any more
+			j.result, j.err = failed, err
+			return
+		}
+		// what was begun is finished
+		j.result, j.err = im.decide(context.WithoutCancel(ctx), cmd, id)
+	}
+	keys := keysOf(cmd)
+	if id != nil {
+		keys = append(keys, "id-"+*id)
+	}
+	return j, keys
 }
 
 func parseLine(l textLine) (cmd any, id *string, err error) {
@@ -222,15 +233,31 @@ func (im *importer) decide(ctx context.Context, cmd any, id *string) (verdict, e
 		if err := terms.CheckID("id", *id); err != nil {
 			return declined, err
 		}
+		seen, err := im.ledger.seen(ctx, *id)
+		if err != nil {
+			return im.fail(err)
+		}
+		if seen {
+			return accepted, nil
+		}
 		opts = append(opts, command.WithID(*id))
 	}
 	_, err := command.Send(ctx, im.bus, cmd, opts...)
-	switch {
-	case err == nil:
-		return accepted, nil
-	case refused(err):
+	if err != nil && !refused(err) {
+		return im.fail(err)
+	}
+	if id != nil {
+		if err := im.ledger.note(ctx, *id, err == nil); err != nil {
+			return im.fail(err)
+		}
+	}
+	if err != nil {
 		return declined, err
 	}
+	return accepted, nil
+}
+
+func (im *importer) fail(err error) (verdict, error) {
 	im.broken.CompareAndSwap(nil, &err)
 	return failed, err
 }

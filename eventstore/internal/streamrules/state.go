@@ -29,7 +29,13 @@ type Window struct {
 
 // Original returns the stream whose metadata a metastream holds, and whether
 // stream is a metastream.
-func Original(stream string) (string, bool) { return strings.CutPrefix(stream, "$$") }
+func Original(stream string) (string, bool) {
+	orig, isMeta := strings.CutPrefix(stream, "$$")
+	if !isMeta || strings.HasPrefix(orig, "$$") { // metadata has no metadata of its own
+		return stream, false
+	}
+	return orig, true
+}
 
 // SoftDeleted reports whether the stream was deleted and not written to since.
 func (s State) SoftDeleted() bool { return s.Meta != nil && s.Meta.Deleted() }
@@ -116,7 +122,7 @@ func CheckMetadataStream(stream string) error {
 	if err := eventstore.CheckStream(stream); err != nil {
 		return err
 	}
-	if _, isMeta := Original(stream); isMeta {
+	if strings.HasPrefix(stream, "$$") {
 		return &eventstore.InvalidError{What: "stream name", Value: stream, Remedy: "metadata has no metadata of its own and cannot be deleted"}
 	}
 	return nil
