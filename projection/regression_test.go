@@ -198,7 +198,7 @@ func TestWatchAfterLosingTheLease(t *testing.T) {
 		defer cancel()
 		go func() {
 			time.Sleep(time.Second)
-			put(t, s.store, "order-1", paid{Cents: 5})
+			put(t, s.store, "order-1", paid{Cents: 5}) //nolint:testifylint // waits in a bubble
 		}()
 		var last summary
 		for got, err := range query.Watch[summary](ctx, watchOn(s), "1") {
@@ -548,7 +548,7 @@ func TestWatchTopElsewhere(t *testing.T) {
 		defer cancel()
 		go func() {
 			time.Sleep(time.Second)
-			put(t, s.store, "order-1", placed{SKUs: []string{"tea"}})
+			put(t, s.store, "order-1", placed{SKUs: []string{"tea"}}) //nolint:testifylint // waits in a bubble
 		}()
 		var last []projection.Count
 		for got, err := range query.Watch[[]projection.Count](ctx, b, 5) {

@@ -55,7 +55,6 @@ func TestAPanickingClockDoesNotHangTheStore(t *testing.T) {
 	}
 }
 
-// C
 func TestMetadataHasNoMetadataOfItsOwn(t *testing.T) {
 	s := memstore.New(nil)
 	_, err := s.SetStreamMetadata(t.Context(), "s", eventstore.NoStream, eventstore.StreamMetadata{MaxCount: 2})
@@ -71,7 +70,6 @@ func TestMetadataHasNoMetadataOfItsOwn(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// F
 func TestTheLongestNameHasReadableMetadata(t *testing.T) {
 	name := strings.Repeat("n", eventstore.MaxStreamName)
 	s := open(t, t.TempDir(), nil)
@@ -82,7 +80,6 @@ func TestTheLongestNameHasReadableMetadata(t *testing.T) {
 	}
 }
 
-// G/T: clean close, then one bit
 func TestAnUnderflowedVersionIsNoWildcard(t *testing.T) {
 	s := memstore.New(nil)
 	_, err := s.Append(t.Context(), "s", eventstore.Any, events(2)...)
