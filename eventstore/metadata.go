@@ -22,6 +22,11 @@ const (
 	KeyTraceState    = "tracestate"
 	KeyTenant        = "tenant"
 	KeyActor         = "actor" // who asked for it
+
+	// KeyRaw holds metadata that another system wrote through EventStoreDB's
+	// protocol and that is not an object of strings, as it was given. The pairs
+	// beside it were read from it; they do not count when it goes back there.
+	KeyRaw = "$raw"
 )
 
 // Metadata maps strings to strings. It is an immutable value: the zero value
