@@ -57,11 +57,15 @@ type Store interface {
 
 	// Delete hides the events of a stream from Read (a soft delete): it sets
 	// the stream's metadata to TruncateBefore [DeletedStream] alone. It returns
-	// a [*ConflictError] for a stream without events or metadata.
+	// a [*ConflictError] for a stream without events or metadata. The receipt's
+	// version is that of the last event hidden, or 0 where the store does not
+	// know it.
 	Delete(ctx context.Context, stream string, expected Expected) (Receipt, error)
 
 	// Tombstone ends a stream for ever with a last event of type
-	// [TypeTombstone]. The stream need not exist.
+	// [TypeTombstone]. The stream need not exist. Which version that event and
+	// the receipt have is the store's own: one more than the last, or on
+	// EventStoreDB [DeletedStream].
 	Tombstone(ctx context.Context, stream string, expected Expected) (Receipt, error)
 
 	// StreamMetadata returns the metadata of a stream and its version, which

@@ -55,6 +55,8 @@ func CheckEvents(stream string, limit int, events []Event) error {
 			return &InvalidError{"event type", e.Type[:64] + "…", "at most 1024 bytes"}
 		case !utf8.ValidString(e.Type):
 			return &InvalidError{"event type", e.Type, "must be valid UTF-8"}
+		case e.Type == TypeTombstone:
+			return &InvalidError{"event type", e.Type, "only Tombstone writes it, to end a stream"}
 		case len(e.ContentType) > 255:
 			return &InvalidError{"content type", e.ContentType[:64] + "…", "at most 255 bytes"}
 		}

@@ -93,6 +93,9 @@ var appendClauses = []clause{
 		noType := event(1)
 		noType.Type = ""
 		f.refused(eventstore.ErrInvalid, f.stream("1"), eventstore.Any, event(1), noType)
+		tombstone := event(1)
+		tombstone.Type = eventstore.TypeTombstone
+		f.refused(eventstore.ErrInvalid, f.stream("1"), eventstore.Any, tombstone)
 	}},
 }
 
