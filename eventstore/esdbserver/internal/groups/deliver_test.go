@@ -58,7 +58,8 @@ func TestReadAheadIsBounded(t *testing.T) {
 }
 
 func TestStart(t *testing.T) {
-	for name, tc := range map[string]struct {
+	t.Parallel()
+	for title, tc := range map[string]struct {
 		start groups.Start
 		text  string
 		want  []string
@@ -69,7 +70,7 @@ func TestStart(t *testing.T) {
 		"Zero":   {groups.Start{Kind: groups.FromPoint}, "0", []string{"0", "1", "2", "3", "4"}},
 		"Beyond": {groups.Start{Kind: groups.FromPoint, At: 4}, "4", []string{"4"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(title, func(t *testing.T) {
 			bubble(t, func(f *fixture) {
 				f.append("s", 0, 3)
 				f.create("s", func(d *groups.Definition) { d.Start = tc.start })
@@ -85,7 +86,8 @@ func TestStart(t *testing.T) {
 }
 
 func TestNackActions(t *testing.T) {
-	for name, tc := range map[string]struct {
+	t.Parallel()
+	for title, tc := range map[string]struct {
 		action groups.Action
 		next   []string
 		parked []string
@@ -96,7 +98,7 @@ func TestNackActions(t *testing.T) {
 		"Skip":    {groups.Skip, []string{"1", "2"}, nil},
 		"Stop":    {groups.Stop, []string{"1", "2"}, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(title, func(t *testing.T) {
 			bubble(t, func(f *fixture) {
 				f.append("s", 0, 3)
 				f.create("s")
@@ -107,14 +109,12 @@ func TestNackActions(t *testing.T) {
 				assert.Equal(t, int64(len(tc.parked)), f.info("s").Parked)
 				first := c.one()
 				c.Ack(id(first))
-				assert.Equal(t, tc.next, []string{name_(first), name_(c.one())})
+				got := []string{name(first), name(c.one())}
+				assert.Equal(t, tc.next, got)
 			})
 		})
 	}
 }
-
-// name_ is name, which a test's name shadows.
-func name_(d groups.Delivery) string { return name(d) }
 
 // What is handed out again comes before anything new and in the order of the
 // log, and it has been handed out when Nack returns.

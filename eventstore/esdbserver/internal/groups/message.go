@@ -56,8 +56,6 @@ type parking struct {
 // after all others that wait to be handed out again.
 const replayOrder = 1 << 63
 
-func (m *message) replayed() bool { return m.point >= replayOrder }
-
 // A list holds the messages that are not dealt with in the order in which they
 // were read. The zero list is empty.
 type list struct{ first, last *message }
