@@ -2,11 +2,8 @@ package esdbserver
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
-	"math"
-	"strconv"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -17,7 +14,7 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbserver/internal/groups"
-	"github.com/foldstream/foldstream/eventstore/internal/jsonmeta"
+	"github.com/foldstream/foldstream/eventstore/esdbserver/internal/wire"
 )
 
 // Read implements [persistent.PersistentSubscriptionsServer]: it makes the
@@ -45,9 +42,12 @@ func (s *persistentServer) Read(stream persistent.PersistentSubscriptions_ReadSe
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { cancel(receiveAnswers(stream, c)) }() // ends with the call
-	_, texts := options.GetUuidOption().GetContent().(*persistent.ReadReq_Options_UUIDOption_String_)
-	err = sendEvents(ctx, stream, c, texts)
+	_, textIDs := options.GetUuidOption().GetContent().(*persistent.ReadReq_Options_UUIDOption_String_)
+	err = sendEvents(ctx, stream, c, textIDs)
+	_, sendFailed := status.FromError(err)
 	switch cause := context.Cause(ctx); {
+	case sendFailed:
+		return err
 	case errors.Is(err, context.Canceled) && errors.Is(cause, io.EOF):
 		return nil // the client has said all it had to say
 	case errors.Is(err, context.Canceled) && status.Code(cause) != codes.Unknown:
@@ -110,67 +110,27 @@ func receiveAnswers(stream persistent.PersistentSubscriptions_ReadServer, c *gro
 func parseIDs(in []*shared.UUID) []eventstore.ID {
 	ids := make([]eventstore.ID, 0, len(in))
 	for _, u := range in {
-		if b := u.GetStructured(); b != nil {
-			var id eventstore.ID
-			binary.BigEndian.PutUint64(id[:8], uint64(b.GetMostSignificantBits()))
-			binary.BigEndian.PutUint64(id[8:], uint64(b.GetLeastSignificantBits()))
-			ids = append(ids, id)
-		} else if id, err := eventstore.ParseID(u.GetString_()); err == nil {
+		if id, err := wire.ParseUUID(u); err == nil {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-func sendEvents(ctx context.Context, stream persistent.PersistentSubscriptions_ReadServer, c *groups.Consumer, texts bool) error {
+func sendEvents(ctx context.Context, stream persistent.PersistentSubscriptions_ReadServer, c *groups.Consumer, textIDs bool) error {
+	enc := wire.Encoder{TextIDs: textIDs}
 	for {
-		d, err := c.Next(ctx)
+		d, ok, err := c.TryNext()
+		if !ok && err == nil {
+			enc.Release()
+			d, err = c.Next(ctx)
+		}
 		if err != nil {
 			return err
 		}
-		e := &persistent.ReadResp_ReadEvent{
-			Event:    recordedEvent(d.Event, texts),
-			Link:     recordedEvent(d.Link, texts),
-			Position: &persistent.ReadResp_ReadEvent_CommitPosition{CommitPosition: uint64(d.Original().Position)},
-			Count:    &persistent.ReadResp_ReadEvent_RetryCount{RetryCount: clamp(d.RetryCount)},
-		}
-		if err := stream.Send(&persistent.ReadResp{Content: &persistent.ReadResp_Event{Event: e}}); err != nil {
+		frame := enc.Delivery(d.Event, d.Link, d.RetryCount)
+		if err := stream.SendMsg(&frame); err != nil {
 			return err
 		}
-	}
-}
-
-// recordedEvent returns an event as clients want it; nil stays nil.
-func recordedEvent(r *eventstore.Recorded, texts bool) *persistent.ReadResp_ReadEvent_RecordedEvent {
-	if r == nil {
-		return nil
-	}
-	id := &shared.UUID{Value: &shared.UUID_String_{String_: r.ID.String()}}
-	if !texts {
-		id.Value = &shared.UUID_Structured_{Structured: &shared.UUID_Structured{
-			MostSignificantBits:  int64(binary.BigEndian.Uint64(r.ID[:8])),
-			LeastSignificantBits: int64(binary.BigEndian.Uint64(r.ID[8:])),
-		}}
-	}
-	revision, contentType := uint64(r.Version)-1, eventstore.ContentTypeBinary
-	if r.Type == eventstore.TypeTombstone {
-		revision = math.MaxInt64
-	}
-	if r.ContentType == eventstore.ContentTypeJSON {
-		contentType = r.ContentType
-	}
-	return &persistent.ReadResp_ReadEvent_RecordedEvent{
-		Id:               id,
-		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(r.Stream)},
-		StreamRevision:   revision,
-		PreparePosition:  uint64(r.Position),
-		CommitPosition:   uint64(r.Position),
-		Metadata: map[string]string{
-			"type":         r.Type,
-			"content-type": contentType,
-			"created":      strconv.FormatInt(r.Created.UnixNano()/int64(tick), 10),
-		},
-		CustomMetadata: jsonmeta.Encode(r.Metadata),
-		Data:           r.Data,
 	}
 }

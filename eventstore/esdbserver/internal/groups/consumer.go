@@ -74,7 +74,7 @@ func (c *Consumer) Key() string { return c.group.def.Key() }
 // after the group was changed, or [ErrStopped].
 func (c *Consumer) Next(ctx context.Context) (Delivery, error) {
 	for {
-		if d, ok, err := c.pop(); ok || err != nil {
+		if d, ok, err := c.TryNext(); ok || err != nil {
 			return d, err
 		}
 		select {
@@ -85,7 +85,8 @@ func (c *Consumer) Next(ctx context.Context) (Delivery, error) {
 	}
 }
 
-func (c *Consumer) pop() (Delivery, bool, error) {
+// TryNext is Next without waiting: it reports whether there was an event.
+func (c *Consumer) TryNext() (Delivery, bool, error) {
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
 	switch {

@@ -120,6 +120,15 @@ func (m *Manager) launch(ctx context.Context, e entry) error {
 	return nil
 }
 
+// relaunch starts a group that is defined by now, whatever becomes of the
+// caller. When the manager is stopping the next one starts it.
+func (m *Manager) relaunch(ctx context.Context, e entry) error {
+	if err := m.launch(context.WithoutCancel(ctx), e); !errors.Is(err, ErrStopped) {
+		return err
+	}
+	return nil
+}
+
 // enter takes the lock; leave gives it back.
 func (m *Manager) enter(ctx context.Context) error {
 	select {
@@ -162,7 +171,7 @@ func (m *Manager) Create(ctx context.Context, d Definition) error {
 	if err := m.define(ctx, func(all map[string]entry) { all[d.Key()] = e }); err != nil {
 		return err
 	}
-	return m.launch(context.WithoutCancel(ctx), e) // defined is started
+	return m.relaunch(ctx, e)
 }
 
 // Update changes the settings of a group, drops its consumers with a
@@ -188,7 +197,7 @@ func (m *Manager) Update(ctx context.Context, stream, group string, s Settings) 
 		return err
 	}
 	m.halt(d.Key())
-	return m.launch(context.WithoutCancel(ctx), e)
+	return m.relaunch(ctx, e)
 }
 
 // Delete drops the consumers of a group and forgets it, its checkpoint and its

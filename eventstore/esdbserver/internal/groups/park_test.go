@@ -16,6 +16,7 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbserver/internal/groups"
+	"github.com/foldstream/foldstream/eventstore/memstore"
 )
 
 const parked = "$persistentsubscription-s::g-parked"
@@ -186,6 +187,64 @@ func TestParkingIsNotLost(t *testing.T) {
 			assert.Equal(t, strconv.Itoa(i)+"@s", n)
 		}
 		assert.Equal(t, []string{`"49"`}, f.read(checkpoints))
+	})
+}
+
+// A reason counts twice, as JSON and as pairs. However little the store takes at once, events are parked, if need be without
+// the reason.
+func TestParkingFitsIntoAnAppend(t *testing.T) {
+	bubble(t, func(f *fixture) {
+		f.halt()
+		f.store = memstore.New(&memstore.Options{MaxAppendSize: 24 << 10})
+		f.run()
+		f.append("s", 0, 4)
+		f.create("s")
+		c := f.connect("s", 4)
+		got := c.take(4)
+		c.Nack(groups.Park, strings.Repeat("x", 9<<10), id(got[0]), id(got[1]))
+		synctest.Wait()
+		f.halt()
+		f.store = smaller{f.store}
+		f.run()
+		c = f.connect("s", 4)
+		got = c.take(4)
+		require.Len(t, got, 4)
+		c.Nack(groups.Park, strings.Repeat("x", 9<<10), id(got[3]))
+		synctest.Wait()
+		var reasons []int
+		for e, err := range f.store.Read(f.Context(), parked, eventstore.ReadOptions{}) {
+			require.NoError(t, err)
+			reasons = append(reasons, len(e.Metadata.Get("reason")))
+		}
+		assert.Equal(t, []int{8 << 10, 8 << 10, 0}, reasons)
+	})
+}
+
+// smaller takes less in one append than its Store.
+type smaller struct{ eventstore.Store }
+
+func (s smaller) Append(ctx context.Context, stream string, e eventstore.Expected, events ...eventstore.Event) (eventstore.Receipt, error) {
+	if err := eventstore.CheckEvents(stream, 4<<10, events); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	return s.Store.Append(ctx, stream, e, events...)
+}
+
+func TestTombstone(t *testing.T) {
+	bubble(t, func(f *fixture) {
+		f.append("s", 0, 1)
+		f.create("s")
+		c := f.connect("s", 5)
+		synctest.Wait()
+		_, err := f.store.Tombstone(f.Context(), "s", eventstore.Any)
+		require.NoError(t, err)
+		got := c.take(9)
+		require.Len(t, got, 2)
+		assert.Equal(t, eventstore.TypeTombstone, got[1].Event.Type)
+		f.restart() // nothing more is there to read, and that is no fault
+		assert.Empty(t, f.connect("s", 5).next(9))
+		f.create(groups.All, func(d *groups.Definition) { d.Filter = &groups.Filter{Prefixes: []string{"s"}} })
+		assert.Len(t, f.connect(groups.All, 5).take(9), 2)
 	})
 }
 

@@ -103,6 +103,7 @@ func TestPinnedPassesOverWhoIsFull(t *testing.T) {
 			f.append("s-"+strconv.Itoa(i%20), i, 1)
 		}
 		first, other := a.one(), b.next(50)
+		assert.Empty(t, a.next(9), "it has no room for more")
 		assert.Greater(t, len(other), 10)
 		seen := len(other) + 1
 		for {
