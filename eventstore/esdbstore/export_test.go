@@ -1,0 +1,8 @@
+package esdbstore
+
+// What the tests look at from outside.
+var (
+	Backoff  = backoff
+	Pushed   = pushed
+	Portable = portable
+)
