@@ -99,7 +99,7 @@ const (
 // thirdParty is for files that are not tests.
 var thirdParty = []use{
 	{"eventstore/codec", []string{msgpack}},
-	{"eventstore/esdbserver", []string{grpc, protobuf}},
+	{"eventstore/esdbserver", []string{esdb, grpc, protobuf}},
 	{"eventstore/esdbstore", []string{esdb, grpc}},
 	{"eventstore/eventstoretest", []string{testify}},
 	{"eventstore/logstore", []string{xsys}},
