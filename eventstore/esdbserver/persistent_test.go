@@ -19,6 +19,7 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbserver"
+	"github.com/foldstream/foldstream/eventstore/logstore"
 	"github.com/foldstream/foldstream/eventstore/memstore"
 )
 
@@ -331,9 +332,9 @@ func TestPersistentAsNodeSpeaks(t *testing.T) {
 	c := persistent.NewPersistentSubscriptionsClient(serve(t, store, nil).dial(t))
 	name := &shared.StreamIdentifier{StreamName: []byte("s")}
 	_, err := c.Create(t.Context(), &persistent.CreateReq{Options: &persistent.CreateReq_Options{
-		StreamIdentifier: name, GroupName: "g", //nolint:staticcheck // what Node sends
+		StreamIdentifier: name, GroupName: "g",
 		Settings: &persistent.CreateReq_Settings{
-			Revision: 1, ReadBatchSize: 20, HistoryBufferSize: 500, MaxRetryCount: 10, //nolint:staticcheck // what Node sends
+			Revision: 1, ReadBatchSize: 20, HistoryBufferSize: 500, MaxRetryCount: 10,
 			MessageTimeout: &persistent.CreateReq_Settings_MessageTimeoutTicks{MessageTimeoutTicks: 300_000_000},
 		},
 	}})
@@ -373,10 +374,12 @@ func TestPersistentAsNodeSpeaks(t *testing.T) {
 	assert.Equal(t, codes.Unknown, status.Code(err))
 }
 
-// Definitions, checkpoints and parked events outlive the server.
+// Definitions, checkpoints and parked events outlive the server and the store.
 func TestPersistentSurvivesRestart(t *testing.T) {
 	t.Parallel()
-	store := memstore.New(nil)
+	dir := t.TempDir()
+	store, err := logstore.Open(dir, nil)
+	require.NoError(t, err)
 	putNumbers(t, store, "s", 0, 4)
 	srv := serve(t, store, nil)
 	c := srv.client(t)
@@ -396,12 +399,48 @@ func TestPersistentSurvivesRestart(t *testing.T) {
 	}
 	assert.Equal(t, codes.Canceled, status.Code(dropped.SubscriptionDropped.Error))
 
+	require.NoError(t, store.Close())
+	store, err = logstore.Open(dir, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, store.Close()) })
 	c = serve(t, store, nil).client(t)
 	s = joinGroup(t, c, "s", 10)
 	assert.Equal(t, "2", numberOf(nextOf(t, s)))
 	assert.Equal(t, "3", numberOf(nextOf(t, s)))
 	require.NoError(t, c.ReplayParkedMessages(t.Context(), "s", "g", esdb.ReplayParkedMessagesOptions{}))
 	assert.Equal(t, "1", numberOf(nextOf(t, s)))
+}
+
+func TestPersistentLinksAndStatistics(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	c := serve(t, store, nil).client(t)
+	putNumbers(t, store, "target", 0, 2)
+	for _, link := range []string{"1@target", "9@target"} {
+		_, err := store.Append(t.Context(), "s", eventstore.Any, eventstore.Event{Type: "$>", Data: []byte(link)})
+		require.NoError(t, err)
+	}
+	createGroup(t, c, "s", func(set *esdb.PersistentSubscriptionSettings) { set.ResolveLinkTos, set.ExtraStatistics = true, true })
+	s := joinGroup(t, c, "s", 1)
+	resolved := nextOf(t, s)
+	assert.Equal(t, "1", numberOf(resolved))
+	assert.Equal(t, "target", resolved.Event.Event.StreamID)
+	assert.Equal(t, "s", resolved.Event.OriginalEvent().StreamID)
+	require.NoError(t, s.Ack(resolved.Event)) // by the id of the link
+	broken := nextOf(t, s)
+	assert.Nil(t, broken.Event.Event)
+	assert.Equal(t, "9@target", string(broken.Event.Link.Data))
+	require.NoError(t, s.Ack(broken.Event))
+
+	var i *esdb.PersistentSubscriptionInfo
+	require.Eventually(t, func() bool {
+		var err error
+		i, err = c.GetPersistentSubscriptionInfo(t.Context(), "s", "g", esdb.GetPersistentSubscriptionOptions{})
+		return err == nil && i.Stats.TotalItems == 2
+	}, 5*time.Second, time.Millisecond)
+	require.Len(t, i.Connections, 1)
+	assert.Len(t, i.Connections[0].ExtraStatistics, 14)
+	assert.EqualValues(t, 1, *i.Stats.LastKnownEventRevision)
 }
 
 func TestPersistentRights(t *testing.T) {

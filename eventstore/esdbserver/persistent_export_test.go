@@ -1,0 +1,8 @@
+package esdbserver
+
+// What fuzzing reaches.
+var (
+	CreateDefinition = createDefinition
+	UpdateDefinition = updateDefinition
+	ParseIDs         = parseIDs
+)
