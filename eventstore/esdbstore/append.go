@@ -70,7 +70,7 @@ func (s *Store) append(ctx context.Context, stream string, expected eventstore.E
 }
 
 // appendNothing checks the expectation. The client confuses the answer for a
-// stream without events with that for one of two.
+// stream without events with that for one of one event, or of two.
 func (s *Store) appendNothing(ctx context.Context, stream string, x eventstore.Expected, revision esdb.ExpectedRevision) (eventstore.Receipt, error) {
 	res, err := write(ctx, s, "append to "+stream, true, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 		return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: revision})
@@ -81,7 +81,7 @@ func (s *Store) appendNothing(ctx context.Context, stream string, x eventstore.E
 	v := eventstore.Version(res.NextExpectedVersion) + 1
 	if exact, ok := x.Version(); ok && exact > 0 {
 		v = exact
-	} else if v == 2 {
+	} else if v <= 2 {
 		v, err = s.version(ctx, stream)
 	}
 	return eventstore.Receipt{Stream: stream, Version: v}, err

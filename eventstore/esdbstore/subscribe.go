@@ -99,7 +99,8 @@ func (v *viewer) run(ctx context.Context) {
 			return
 		}
 		it, ok, waited := v.next(ctx, items, ends, func() {
-			working.Go(func() { v.feed.askEnd(within, v.number(), ends) })
+			number := v.number()
+			working.Go(func() { v.feed.askEnd(within, number, ends) })
 		})
 		switch {
 		case waited:
