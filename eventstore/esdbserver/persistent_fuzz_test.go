@@ -1,7 +1,6 @@
 package esdbserver_test
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 
@@ -61,7 +60,7 @@ func FuzzPersistentCreate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m := groups.New(memstore.New(nil), slog.New(slog.NewTextHandler(io.Discard, nil)))
+		m := groups.New(memstore.New(nil), slog.New(slog.DiscardHandler))
 		runGroups(t, m)
 		if m.Create(t.Context(), d) != nil {
 			return
