@@ -25,6 +25,11 @@ test: need ## all tests with the race detector and a real redis-server
 conformance: need ## the conformance suites of all event stores and view stores
 	CI=$${CI:-} go test -race -run 'Conformance' ./eventstore/... ./projection/...
 
+.PHONY: test-node
+test-node: ## the official EventStoreDB client for Node, which it installs, against our server
+	modules="$$(scripts/node.sh)" && \
+	FOLDSTREAM_NODE_MODULES="$$modules" go test -race -count=1 -run TestNodeClient ./eventstore/esdbserver
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | while read -r file; do \

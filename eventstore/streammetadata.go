@@ -30,7 +30,8 @@ type StreamMetadata struct {
 }
 
 // An ACL lists the users and roles that may do something with a stream. A nil
-// list leaves it to the store's default.
+// list leaves it to the store's default; an empty one lets nobody but
+// administrators.
 type ACL struct {
 	Read, Write, Delete, MetaRead, MetaWrite []string
 }
@@ -41,11 +42,11 @@ func (m StreamMetadata) Deleted() bool { return m.TruncateBefore >= DeletedStrea
 type roles []string
 
 type aclJSON struct {
-	Read      roles `json:"$r,omitempty"`
-	Write     roles `json:"$w,omitempty"`
-	Delete    roles `json:"$d,omitempty"`
-	MetaRead  roles `json:"$mr,omitempty"`
-	MetaWrite roles `json:"$mw,omitempty"`
+	Read      roles `json:"$r,omitzero"`
+	Write     roles `json:"$w,omitzero"`
+	Delete    roles `json:"$d,omitzero"`
+	MetaRead  roles `json:"$mr,omitzero"`
+	MetaWrite roles `json:"$mw,omitzero"`
 }
 
 // MarshalJSON writes EventStoreDB's form: $maxCount, $maxAge in seconds, $tb

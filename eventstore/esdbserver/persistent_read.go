@@ -41,9 +41,16 @@ func (s *persistentServer) Read(stream persistent.PersistentSubscriptions_ReadSe
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() { cancel(receiveAnswers(stream, c)) }() // ends with the call
+	answered := make(chan struct{})
+	go func() { // ends with the call
+		defer close(answered)
+		cancel(receiveAnswers(stream, c))
+	}()
 	_, textIDs := options.GetUuidOption().GetContent().(*persistent.ReadReq_Options_UUIDOption_String_)
 	err = sendEvents(ctx, stream, c, textIDs)
+	if stream.Context().Err() != nil {
+		<-answered // what the client said before it left still counts
+	}
 	_, sendFailed := status.FromError(err)
 	switch cause := context.Cause(ctx); {
 	case sendFailed:
