@@ -10,6 +10,7 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbserver/internal/groups"
+	"github.com/foldstream/foldstream/eventstore/memstore"
 )
 
 const checkpoints = "$persistentsubscription-s::g-checkpoint"
@@ -280,5 +281,36 @@ func TestCreateTwice(t *testing.T) {
 		var missing *groups.NotFoundError
 		require.ErrorAs(t, err, &missing)
 		assert.Empty(t, missing.Group)
+	})
+}
+
+// What cannot be understood is not overwritten: the engine refuses to begin.
+func TestDamagedDefinitions(t *testing.T) {
+	t.Parallel()
+	for title, text := range map[string]string{"NotJSON": "[", "OtherVersion": `{"version":"2"}`} {
+		t.Run(title, func(t *testing.T) {
+			bubble(t, func(f *fixture) {
+				f.halt()
+				e := eventstore.Event{Type: "$PersistentConfig", Data: []byte(text)}
+				_, err := f.store.Append(f.Context(), "$persistentSubscriptionConfig", eventstore.Any, e)
+				require.NoError(t, err)
+				m := groups.New(f.store, nil)
+				require.ErrorContains(t, m.Run(f.Context()), "$persistentSubscriptionConfig")
+				require.ErrorIs(t, m.Create(f.Context(), define("s")), groups.ErrStopped)
+				f.store = memstore.New(nil)
+				f.run()
+			})
+		})
+	}
+}
+
+func TestDamagedCheckpoint(t *testing.T) {
+	bubble(t, func(f *fixture) {
+		f.append("s", 0, 3)
+		f.create("s", func(d *groups.Definition) { d.Start = groups.Start{Kind: groups.FromPoint, At: 1} })
+		_, err := f.store.Append(f.Context(), checkpoints, eventstore.Any, eventstore.Event{Type: "x", Data: []byte(`"x"`)})
+		require.NoError(t, err)
+		f.restart()
+		assert.Equal(t, []string{"1", "2"}, f.connect("s", 9).next(9))
 	})
 }
