@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
-	"google.golang.org/grpc/codes"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/internal/jsonmeta"
@@ -55,7 +54,11 @@ func (s *Store) append(ctx context.Context, stream string, expected eventstore.E
 	known := s.seen.Load()
 	data, size := proposals(events)
 	_, exact := expected.Version()
-	res, err := write(ctx, s, "append to "+stream, exact, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+	w := writing{op: "append to " + stream, idempotent: exact, why: func(ctx context.Context) error {
+		_, _, err := attempt(ctx, s, nowhere(stream))
+		return err
+	}}
+	res, err := write(ctx, s, w, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 		return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: revision}, data...)
 	})
 	if err != nil {
@@ -72,7 +75,7 @@ func (s *Store) append(ctx context.Context, stream string, expected eventstore.E
 // appendNothing checks the expectation. The client confuses the answer for a
 // stream without events with that for one of one event, or of two.
 func (s *Store) appendNothing(ctx context.Context, stream string, x eventstore.Expected, revision esdb.ExpectedRevision) (eventstore.Receipt, error) {
-	res, err := write(ctx, s, "append to "+stream, true, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+	res, err := write(ctx, s, writing{op: "append to " + stream, idempotent: true}, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 		return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: revision})
 	})
 	if err != nil {
@@ -90,9 +93,7 @@ func (s *Store) appendNothing(ctx context.Context, stream string, x eventstore.E
 // version returns the version of a stream, deleted or truncated as it may be:
 // an append of nothing at a version that no stream has is told the actual one.
 func (s *Store) version(ctx context.Context, stream string) (eventstore.Version, error) {
-	_, err := write(ctx, s, "find the version of "+stream, true, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
-		return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Revision(math.MaxInt64 - 2)})
-	})
+	_, err := write(ctx, s, writing{op: "find the version of " + stream, idempotent: true}, nowhere(stream))
 	if err == nil {
 		return 0, fmt.Errorf("esdbstore: find the version of %s: the server says it has %d events", stream, math.MaxInt64-1)
 	}
@@ -102,6 +103,13 @@ func (s *Store) version(ctx context.Context, stream string) (eventstore.Version,
 	return 0, s.failure("find the version of "+stream, stream, err)
 }
 
+// nowhere is an append of nothing at a version that no stream has.
+func nowhere(stream string) func(context.Context, *esdb.Client) (*esdb.WriteResult, error) {
+	return func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+		return c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Revision(math.MaxInt64 - 2)})
+	}
+}
+
 // learnHead asks for the head once with each client, so that repetitions of
 // what was written before are recognized. Who may not read $all does without.
 func (s *Store) learnHead(ctx context.Context) error {
@@ -109,7 +117,8 @@ func (s *Store) learnHead(ctx context.Context) error {
 	if now != 0 && s.seenWith.Load() == now {
 		return nil
 	}
-	if _, err := s.Head(ctx); err != nil && !errors.Is(err, eventstore.ErrAccessDenied) {
+	var wrong *credentialsError
+	if _, err := s.Head(ctx); err != nil && (!errors.Is(err, eventstore.ErrAccessDenied) || errors.As(err, &wrong)) {
 		return err
 	}
 	s.seenWith.Store(s.sup.current())
@@ -133,83 +142,6 @@ func proposals(events []eventstore.Event) (data []esdb.EventData, size int) {
 		size += e.Size()
 	}
 	return data, size
-}
-
-// attempt calls the client once.
-func attempt[T any](ctx context.Context, s *Store, f func(context.Context, *esdb.Client) (T, error)) (result T, crossed bool, err error) {
-	within, l, err := s.sup.acquire(ctx)
-	if err != nil {
-		return result, false, err
-	}
-	defer l.release()
-	return call(within, l, f)
-}
-
-// write carries out a write that is not a stream. It is repeated after a loss
-// when it cannot have been written, or is idempotent. What the server says
-// about it is returned as the client has it.
-func write[T any](ctx context.Context, s *Store, op string, idempotent bool, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
-	p := s.patience(op)
-	uncertain := false
-	for {
-		result, crossed, err := attempt(ctx, s, f)
-		if err == nil {
-			return result, nil
-		}
-		refused := isRefusal(err)
-		if refused && (!uncertain || isDecision(err)) {
-			return result, err
-		}
-		maybe := crossed && !refused && !unsent(err)
-		uncertain = uncertain || maybe
-		if ended := s.ready(ctx); ended != nil {
-			err = ended
-			if p.tries > 0 || uncertain {
-				err = &eventstore.UnavailableError{Op: op, Uncertain: uncertain, Err: ended}
-			}
-			return result, err
-		}
-		if !passing(err) || maybe && !idempotent {
-			return result, &eventstore.UnavailableError{Op: op, Uncertain: uncertain, Err: err}
-		}
-		if err := s.pause(ctx, p, err); err != nil {
-			return result, uncertainly(err, op, uncertain)
-		}
-	}
-}
-
-// uncertainly marks an error that ended a row of tries.
-func uncertainly(err error, op string, uncertain bool) error {
-	var u *eventstore.UnavailableError
-	switch {
-	case !uncertain:
-		return err
-	case errors.As(err, &u):
-		return &eventstore.UnavailableError{Op: op, Uncertain: true, Err: u.Err}
-	}
-	return &eventstore.UnavailableError{Op: op, Uncertain: true, Err: err}
-}
-
-// isRefusal reports whether err is the server's answer that it did not write.
-func isRefusal(err error) bool {
-	code, st := codeOf(err)
-	switch code {
-	case esdb.ErrorCodeWrongExpectedVersion, esdb.ErrorCodeStreamDeleted:
-		return true
-	}
-	switch st.Code() {
-	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied, codes.Unauthenticated,
-		codes.NotFound, codes.AlreadyExists, codes.Unimplemented:
-		return code != esdb.ErrorCodeNotLeader
-	}
-	return false
-}
-
-// isDecision reports whether a refusal also says that no earlier request with
-// the same ids was written.
-func isDecision(err error) bool {
-	_, ok := conflict(err)
-	return ok
 }
 
 // refusal returns the port's error for a write that the server refused. Of a

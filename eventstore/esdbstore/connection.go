@@ -24,13 +24,6 @@ var known = map[string]bool{
 // parse reads a connection string. The client's own errors may quote the whole
 // string, so the password is taken out of them.
 func parse(connection string, log *slog.Logger) (*esdb.Configuration, error) {
-	conf, err := esdb.ParseConnectionString(connection)
-	if err == nil {
-		err = conf.Validate()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("esdbstore: connection string: %s; want esdb://[user:password@]host:2113[?tls=false] or esdb+discover://host:2113", hide(connection, err))
-	}
 	_, query, _ := strings.Cut(connection, "?")
 	settings, err := url.ParseQuery(query)
 	if err != nil {
@@ -40,6 +33,13 @@ func parse(connection string, log *slog.Logger) (*esdb.Configuration, error) {
 		if !known[strings.ToLower(k)] {
 			return nil, fmt.Errorf("esdbstore: connection string: there is no setting %q", k)
 		}
+	}
+	conf, err := esdb.ParseConnectionString(connection)
+	if err == nil {
+		err = conf.Validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("esdbstore: connection string: %s; want esdb://[user:password@]host:2113[?tls=false] or esdb+discover://host:2113", hide(connection, err))
 	}
 	if conf.GossipTimeout <= 0 {
 		return nil, errors.New("esdbstore: connection string: gossipTimeout must be at least 1, in seconds")
@@ -83,17 +83,29 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 // logger returns what the client calls with its messages. It says there that a
-// call has failed just before it makes up its mind to search for a node: the
-// place to retire the client.
+// call has failed just before it makes up its mind to search for a node, in
+// code that holds nothing. The panic takes the call out of there, so that the client
+// never searches; [guard] and [receive] turn it into the error that it was.
 func (s *supervisor) logger(g *generation) esdb.LoggingFunc {
 	return func(level esdb.LogLevel, format string, args ...any) {
 		if format == "unexpected exception: %v" && len(args) == 1 {
 			if err, ok := args[0].(error); ok && status.Code(err) == codes.Unavailable {
-				s.retire(g)
+				panic(escape{err})
 			}
 		}
 		if s.log.Enabled(context.Background(), slog.LevelDebug) {
 			s.log.Debug("EventStoreDB client: "+fmt.Sprintf(format, args...), "level", level, "client", g.number)
 		}
 	}
+}
+
+// An escape takes an error out of the client.
+type escape struct{ err error }
+
+// recovered returns the error for what a recover gave.
+func recovered(p any) error {
+	if e, ok := p.(escape); ok {
+		return e.err
+	}
+	return fmt.Errorf("%w: %v", errPanicked, p)
 }

@@ -159,7 +159,7 @@ func (g *Group) consumeOnce(ctx, handling context.Context, p *patience, handler 
 	ended := make(chan error, 1)
 	receiver.Go(func() { ended <- c.receive(l, p) })
 	for range o.Concurrency {
-		workers.Go(func() { c.work(handling) })
+		workers.Go(func() { c.work(ctx, handling) })
 	}
 	select {
 	case err = <-ended:

@@ -107,14 +107,15 @@ func (c *consumer) stop() {
 	c.changed.Broadcast()
 }
 
-// work handles jobs, the oldest of the lane that waited longest.
-func (c *consumer) work(ctx context.Context) {
+// work handles jobs, the oldest of the lane that waited longest, until ctx is
+// done or the consumer stopped. Handlers have a context of their own.
+func (c *consumer) work(ctx, handling context.Context) {
 	for {
 		ln, j, ok := c.take()
-		if !ok {
+		if !ok || ctx.Err() != nil {
 			return
 		}
-		c.answer(j.event, c.handler(ctx, j.delivery))
+		c.answer(j.event, c.handler(handling, j.delivery))
 		c.put(ln)
 	}
 }

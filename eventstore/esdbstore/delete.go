@@ -18,7 +18,7 @@ func (s *Store) deletion(ctx context.Context, op, stream string, x eventstore.Ex
 	if err := s.ready(ctx); err != nil {
 		return 0, err
 	}
-	res, err := write(ctx, s, op, false, func(ctx context.Context, c *esdb.Client) (*esdb.DeleteResult, error) {
+	res, err := write(ctx, s, writing{op: op}, func(ctx context.Context, c *esdb.Client) (*esdb.DeleteResult, error) {
 		return do(ctx, c, revision)
 	})
 	if err != nil {

@@ -86,7 +86,7 @@ func translate(op, stream string, err error) error {
 	case code == esdb.ErrorCodeResourceNotFound:
 		return &eventstore.StreamNotFoundError{Stream: stream}
 	case st.Code() == codes.Unauthenticated:
-		return fmt.Errorf("esdbstore: %s: %w: the server does not accept the credentials of the connection string (%s)", op, eventstore.ErrAccessDenied, st.Message())
+		return &credentialsError{op}
 	case st.Code() == codes.PermissionDenied:
 		return fmt.Errorf("esdbstore: %s: %w: give this user the right to it, or credentials to the connection string, which are sent with TLS only", op, eventstore.ErrAccessDenied)
 	case errors.Is(err, eventstore.ErrClosed):
@@ -96,6 +96,16 @@ func translate(op, stream string, err error) error {
 	}
 	return fmt.Errorf("esdbstore: %s: %w", op, err)
 }
+
+// A credentialsError says that the server knows no such user and password. It
+// matches ErrAccessDenied.
+type credentialsError struct{ op string }
+
+func (e *credentialsError) Error() string {
+	return fmt.Sprintf("esdbstore: %s: %v: the server does not accept the user and password of the connection string", e.op, eventstore.ErrAccessDenied)
+}
+
+func (e *credentialsError) Is(target error) bool { return target == eventstore.ErrAccessDenied }
 
 // conflict returns the actual version that a refusal names, and whether err is
 // one: as text in the answer to an append, as a status for Delete and Tombstone.

@@ -3,7 +3,6 @@ package esdbstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,7 +74,7 @@ func receive[T any](l *lease, recv func() (T, error)) (msg T, err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = l.check(fmt.Errorf("%w: %v", errPanicked, p))
+			err = l.check(recovered(p))
 		}
 	}()
 	msg, err = recv()
@@ -118,6 +117,7 @@ func call[T any](ctx context.Context, l *lease, f func(context.Context, *esdb.Cl
 			return err
 		})
 		c.leave()
+		a.err = l.check(a.err)
 		answers <- a
 	}()
 	var a answer
@@ -127,10 +127,21 @@ func call[T any](ctx context.Context, l *lease, f func(context.Context, *esdb.Cl
 		if c.abandon() {
 			return result, false, context.Cause(ctx)
 		}
-		a = <-answers // gRPC honours ctx
+		// gRPC honours ctx, and lets go of what it was given. Only what the
+		// client does about an error may take long.
+		late := time.NewTimer(tolerance)
+		defer late.Stop()
+		select {
+		case a = <-answers:
+		case <-late.C:
+			return result, true, context.Cause(ctx)
+		}
 	}
-	return a.result, c.state.Load() == hasCrossed, l.check(a.err)
+	return a.result, c.state.Load() == hasCrossed, a.err
 }
+
+// tolerance is how long a call may outlast its context.
+const tolerance = 250 * time.Millisecond
 
 // errRetired says that a client was retired between acquire and call.
 var errRetired = &searchError{errors.New("the client was just replaced")}
@@ -179,7 +190,7 @@ func (c *crossing) leave() {
 func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", errPanicked, p)
+			err = recovered(p)
 		}
 	}()
 	return f()
@@ -212,9 +223,10 @@ func (g *gate) leave() {
 	}
 }
 
-// shut lets nobody in and reports whether those inside left within the limit.
-func (g *gate) shut(limit time.Duration) bool {
+// shut lets nobody in, and returns what is closed when nobody is inside.
+func (g *gate) shut() <-chan struct{} {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if !g.closed {
 		g.closed = true
 		g.empty = make(chan struct{})
@@ -222,19 +234,5 @@ func (g *gate) shut(limit time.Duration) bool {
 			close(g.empty)
 		}
 	}
-	empty := g.empty
-	g.mu.Unlock()
-	select {
-	case <-empty:
-		return true
-	default:
-	}
-	late := time.NewTimer(limit)
-	defer late.Stop()
-	select {
-	case <-empty:
-		return true
-	case <-late.C:
-		return false
-	}
+	return g.empty
 }

@@ -190,7 +190,7 @@ func (g *Group) send(ctx context.Context, op string, idempotent bool, f func(con
 		return err
 	}
 	op += " group " + g.name + " of " + g.stream
-	_, err := write(ctx, g.store, op, idempotent, func(ctx context.Context, c *esdb.Client) (struct{}, error) {
+	_, err := write(ctx, g.store, writing{op: op, idempotent: idempotent}, func(ctx context.Context, c *esdb.Client) (struct{}, error) {
 		return struct{}{}, f(ctx, c)
 	})
 	if err == nil {

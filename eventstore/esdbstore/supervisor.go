@@ -18,8 +18,11 @@ import (
 // caller waits for it without regard to contexts; when it gives up it dies and
 // callers that were about to speak to it hang for ever; and it drops the old
 // connection without closing it. So here each client finds a node once: a
-// failed search ends it, the first loss retires it, and it is closed when
-// the last call that holds a lease on it has ended.
+// failed search ends it, the first loss retires it before it can search again,
+// see [supervisor.logger], and it is closed when the last call that holds a
+// lease on it has ended. Only when a node names another one as the leader the client
+// is left to go there; if that costs its life, who hangs is freed, but a
+// connection that it tried in vain stays open: nothing of it can be reached.
 type supervisor struct {
 	conf  esdb.Configuration
 	log   *slog.Logger
@@ -150,19 +153,26 @@ func (s *supervisor) find() {
 	close(attempt.done)
 }
 
-// retire makes sure that no new call uses g. It may be called by code inside
-// the client, and returns when nobody is about to ask it for a connection:
-// from then on the client has no reason to search, and so cannot die.
+// retire makes sure that no new call uses g. Who is stuck in it, because it
+// searches for a leader and dies, is freed after the limit.
 func (s *supervisor) retire(g *generation) {
 	s.mu.Lock()
+	first := !g.retired
+	g.retired = true
 	if s.cur == g {
 		s.cur = nil
 		s.log.Debug("lost the connection to EventStoreDB", "client", g.number)
 	}
-	g.retired = true
 	s.mu.Unlock()
-	if !g.gate.shut(s.limit) {
-		g.close() // the client is stuck in its search for a leader
+	left := g.gate.shut()
+	if first {
+		time.AfterFunc(s.limit, func() {
+			select {
+			case <-left:
+			default:
+				g.close()
+			}
+		})
 	}
 	s.mu.Lock()
 	last := s.forget(g)
