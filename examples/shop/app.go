@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/foldstream/foldstream/eventstore"
-	"github.com/foldstream/foldstream/eventstore/logstore"
 	"github.com/foldstream/foldstream/projection"
 	"github.com/foldstream/foldstream/projection/redisview"
 	"github.com/foldstream/foldstream/query"
@@ -24,6 +20,7 @@ import (
 // A config says where the shop keeps its things.
 type config struct {
 	data     string // folder of the events; empty for a temporary one
+	esdbURL  string // of an EventStoreDB that holds the events instead
 	redisURL string // of the views; empty for miniredis in this process
 	notes    io.Writer
 	log      *slog.Logger
@@ -38,7 +35,9 @@ type app struct {
 	views    *views
 	stored   projection.ViewStore // the views once more, for comparing versions
 	runner   *projection.Runner
-	inMemory bool // the views are gone when the process ends
+	inMemory bool   // the views are gone when the process ends
+	shared   bool   // other processes may use the store too
+	owner    string // name of the worker; empty for one of its own
 
 	closers []func() error // run backwards
 }
@@ -52,18 +51,7 @@ func open(ctx context.Context, c config) (_ *app, err error) {
 			_ = a.close()
 		}
 	}()
-	dir, temporary, err := a.folder(c)
-	if err != nil {
-		return nil, err
-	}
-	store, err := logstore.Open(filepath.Join(dir, "events"), &logstore.Options{Logger: c.log})
-	if err != nil {
-		return nil, err
-	}
-	a.store = store
-	a.onClose(store.Close)
-	// One Redis may serve the views of several folders.
-	prefix, err := viewPrefix(dir)
+	prefix, temporary, err := a.openStore(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -88,40 +76,7 @@ func (a *app) wire(rdb *redis.Client, prefix string) {
 	a.views = newViews(rdb, prefix, events)
 	a.stored = redisview.New(rdb, &redisview.Options{Prefix: prefix})
 	a.queries = newReadSide(a.views)
-	// The lock on the folder leaves one process at a time, so the one that comes
-	// after a crash is the same worker: it need not wait for the lease to end.
-	a.runner = projection.NewRunner(a.store, &projection.Options{Logger: a.log, Owner: "shop"}, a.views.all...)
-}
-
-// folder returns where the events are, and whether that is for this run only.
-func (a *app) folder(c config) (dir string, temporary bool, err error) {
-	if c.data != "" {
-		return c.data, false, nil
-	}
-	dir, err = os.MkdirTemp("", "foldstream-shop-")
-	if err != nil {
-		return "", false, fmt.Errorf("make a temporary folder: %w; name one with -data", err)
-	}
-	a.onClose(func() error { return os.RemoveAll(dir) })
-	return dir, true, nil
-}
-
-// viewPrefix returns the prefix of the keys in Redis that belong to the events
-// in dir. It is made once and kept beside them.
-func viewPrefix(dir string) (string, error) {
-	file := filepath.Join(dir, "views.prefix")
-	prefix, err := os.ReadFile(file)
-	if err == nil && len(prefix) > 0 {
-		return strings.TrimSpace(string(prefix)), nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read the prefix of the views: %w", err)
-	}
-	made := "shop:" + eventstore.NewID().String()[:8] + ":"
-	if err := os.WriteFile(file, []byte(made+"\n"), 0o644); err != nil {
-		return "", fmt.Errorf("keep the prefix of the views: %w", err)
-	}
-	return made, nil
+	a.runner = projection.NewRunner(a.store, &projection.Options{Logger: a.log, Owner: a.owner}, a.views.all...)
 }
 
 // follow starts the views and returns a function that stops them.

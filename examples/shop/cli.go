@@ -26,6 +26,8 @@ const usage = `A small shop that shows foldstream: events in an embedded store, 
   -json         one JSON object on standard output
   -listen ADDR  default 127.0.0.1:8080; port 0 takes a free one
 
+  ESDB_URL      EventStoreDB that holds the events instead of a folder, such as
+                esdb://127.0.0.1:2113?tls=false for foldstream serve
   REDIS_URL     Redis of the views, such as redis://127.0.0.1:6379/0; without it they are
                 in this process and replayed from the events at each start
 `
@@ -35,6 +37,7 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	redisURL string
+	esdbURL  string
 }
 
 // args are the parsed arguments.
@@ -135,6 +138,9 @@ func run(ctx context.Context, argv []string, s streams) int {
 }
 
 func execute(ctx context.Context, a args, s streams) (err error) {
+	if a.data != "" && s.esdbURL != "" {
+		return errors.New("-data and ESDB_URL both say where the events are; leave one out")
+	}
 	src := s.in
 	if a.name == "import" && a.file != "-" { // before anything is opened for nothing
 		f, err := openFile(a.file)
@@ -145,11 +151,15 @@ func execute(ctx context.Context, a args, s streams) (err error) {
 		src = f
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	shop, err := open(ctx, config{data: a.data, redisURL: s.redisURL, notes: s.err, log: log})
+	c := config{data: a.data, esdbURL: s.esdbURL, redisURL: s.redisURL, notes: s.err, log: log}
+	shop, err := open(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, shop.close()) }()
+	if a.name == "serve" || a.name == "import" {
+		shop.sayWhere(c, s.err)
+	}
 	switch a.name {
 	case "serve":
 		return serve(ctx, shop, a.listen, s.out, s.err)

@@ -91,7 +91,7 @@ func runDemo(ctx context.Context, a *app, asJSON bool, out, notes io.Writer) (er
 }
 
 func (d *demo) play(ctx context.Context, say io.Writer) (demoReport, error) {
-	old, err := d.store.Head(ctx)
+	old, err := d.count(ctx)
 	if err != nil {
 		return demoReport{}, err
 	}
@@ -107,12 +107,12 @@ func (d *demo) play(ctx context.Context, say io.Writer) (demoReport, error) {
 		return demoReport{}, err
 	}
 	took := time.Since(start)
-	head, err := d.store.Head(ctx)
+	all, err := d.count(ctx)
 	if err != nil {
 		return demoReport{}, err
 	}
 	_, _ = fmt.Fprintf(say, "%d shoppers sent %d commands in %.2f s: %d events written, %d commands refused by a rule.\n",
-		demoShoppers, d.commands.Load(), took.Seconds(), head-old, d.rejected.Load())
+		demoShoppers, d.commands.Load(), took.Seconds(), all-old, d.rejected.Load())
 	if err := d.waitLevel(ctx, d.notes); err != nil {
 		return demoReport{}, err
 	}
@@ -120,14 +120,14 @@ func (d *demo) play(ctx context.Context, say io.Writer) (demoReport, error) {
 		return demoReport{}, err
 	}
 	_, _ = fmt.Fprintf(say, "Every answer was read through the query bus after its write, and every order compared with its events: %d mismatches.\n", d.mismatches.Load())
-	rebuilt, err := d.rebuildAll(ctx, head)
+	rebuilt, err := d.rebuildAll(ctx, all)
 	if err != nil {
 		return demoReport{}, err
 	}
 	_, _ = fmt.Fprintf(say, "All %d views were rebuilt from %d events in %.2f s; equal to the live ones: %t.\n",
-		len(d.views.all), head, rebuilt.Seconds, rebuilt.Equal)
+		len(d.views.all), all, rebuilt.Seconds, rebuilt.Equal)
 	return demoReport{
-		Commands: d.commands.Load(), Rejected: d.rejected.Load(), Events: uint64(head), Views: len(d.views.all),
+		Commands: d.commands.Load(), Rejected: d.rejected.Load(), Events: all, Views: len(d.views.all),
 		Rebuild: rebuilt, Mismatches: d.mismatches.Load(),
 	}, d.best(ctx, say)
 }
@@ -146,8 +146,8 @@ func (d *demo) best(ctx context.Context, say io.Writer) error {
 	return nil
 }
 
-func (d *demo) rebuildAll(ctx context.Context, head eventstore.Position) (demoRebuild, error) {
-	all := demoRebuild{Events: uint64(head), Equal: true}
+func (d *demo) rebuildAll(ctx context.Context, events uint64) (demoRebuild, error) {
+	all := demoRebuild{Events: events, Equal: true}
 	for _, view := range d.runner.Views() {
 		r, err := d.rebuild(ctx, view, d.notes)
 		if err != nil {

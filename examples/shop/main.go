@@ -17,5 +17,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	redis.SetLogger(redisSilence{})
-	os.Exit(run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, redisURL: os.Getenv("REDIS_URL")}))
+	os.Exit(run(ctx, os.Args[1:], streams{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, redisURL: os.Getenv("REDIS_URL"), esdbURL: os.Getenv("ESDB_URL"),
+	}))
 }

@@ -68,8 +68,7 @@ test("a wrong expected revision is refused with the actual one", async () => {
     assert.equal(error.actualVersion, 1n);
     return true;
   });
-  const answer = await client.appendToStream(stream, counted(3), { expectedRevision: db.NO_STREAM, throwOnAppendFailure: false });
-  assert.equal(answer.success, false);
+  await assert.rejects(client.appendToStream(stream, counted(3), { expectedRevision: db.NO_STREAM }), db.WrongExpectedVersionError);
 });
 
 test("an append that comes again is done once", async () => {
@@ -113,10 +112,9 @@ test("metadata limits what is read", async () => {
   await client.appendToStream(stream, many(1, 5));
   await client.setStreamMetadata(stream, { maxCount: 2, mine: "kept" });
   assert.deepEqual(numbers(await collect(client.readStream(stream))), [4, 5]);
-  const { metadata, metastreamRevision } = await client.getStreamMetadata(stream);
+  const { metadata } = await client.getStreamMetadata(stream);
   assert.equal(metadata.maxCount, 2);
   assert.equal(metadata.mine, "kept");
-  assert.equal(metastreamRevision, 0n);
 });
 
 test("a subscription goes from history to live", { timeout: 30_000 }, async () => {
@@ -169,10 +167,11 @@ test("consumers of a persistent subscription share, ack, retry and park", { time
     else await consumer.ack(resolved);
     if (n === 4) break;
   }
+  await consumer.unsubscribe(); // leaving the loop alone keeps it connected
   assert.deepEqual(seen, ["1/0", "2/0", "2/1", "3/0", "4/0"]);
 
   const eventually = async (what, check) => {
-    for (const end = Date.now() + 20_000; ; ) {
+    for (const end = Date.now() + 15_000; ; ) {
       const info = await client.getPersistentSubscriptionToStreamInfo(stream, "workers");
       if (check(info)) return info;
       assert.ok(Date.now() < end, `${what}: ${JSON.stringify(info, (_, v) => (typeof v === "bigint" ? `${v}` : v))}`);
@@ -187,6 +186,7 @@ test("consumers of a persistent subscription share, ack, retry and park", { time
     await again.ack(resolved);
     if (replayed.length === 2) break;
   }
+  await again.unsubscribe();
   assert.deepEqual(replayed.sort(), [2, 3]);
   await client.deletePersistentSubscriptionToStream(stream, "workers");
   await assert.rejects(client.getPersistentSubscriptionToStreamInfo(stream, "workers"), db.PersistentSubscriptionDoesNotExistError);
@@ -206,6 +206,7 @@ test("a persistent subscription to all with a filter", { timeout: 30_000 }, asyn
     await consumer.ack(resolved);
     if (got.length === 3) break;
   }
+  await consumer.unsubscribe();
   assert.deepEqual(got, [1, 2, 3]);
   await client.deletePersistentSubscriptionToAll(prefix);
 });
