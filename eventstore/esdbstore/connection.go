@@ -94,7 +94,7 @@ func (s *supervisor) logger(g *generation) esdb.LoggingFunc {
 			}
 		}
 		if s.log.Enabled(context.Background(), slog.LevelDebug) {
-			s.log.Debug("EventStoreDB client: "+fmt.Sprintf(format, args...), "level", level, "client", g.number)
+			s.log.Debug("the EventStoreDB client says", "text", fmt.Sprintf(format, args...), "level", level, "client", g.number)
 		}
 	}
 }

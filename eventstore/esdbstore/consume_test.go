@@ -49,7 +49,7 @@ func (y *tally) len() int {
 // consume runs a consumer until the test ends or stop is called.
 func consume(t *testing.T, g *esdbstore.Group, o *esdbstore.ConsumeOptions, handler func(context.Context, esdbstore.Delivery) error) (stop func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ends in Cleanup, after the test's own context
+	ctx, cancel := context.WithCancel(context.Background()) // ends in Cleanup, after the test's own context
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

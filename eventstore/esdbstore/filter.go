@@ -2,6 +2,7 @@ package esdbstore
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -41,12 +42,7 @@ func pushed(f eventstore.Filter) *esdb.SubscriptionFilter {
 
 // usable reports whether prefixes leave anything out.
 func usable(prefixes []string) bool {
-	for _, p := range prefixes {
-		if p == "" {
-			return false
-		}
-	}
-	return len(prefixes) > 0
+	return len(prefixes) > 0 && !slices.Contains(prefixes, "")
 }
 
 // oneOf returns an expression for any of the names.

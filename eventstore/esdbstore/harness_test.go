@@ -76,7 +76,7 @@ func (s *server) up() {
 		return err == nil
 	}, patience, 10*time.Millisecond)
 	s.addr = l.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ends in Cleanup, after the test's own context
+	ctx, cancel := context.WithCancel(context.Background()) // ends in Cleanup, after the test's own context
 	ended := make(chan struct{})
 	srv := esdbserver.New(s.store, &s.opts)
 	go func() {

@@ -84,6 +84,14 @@ func TestOutagesLeaveNothingBehind(t *testing.T) {
 	assert.LessOrEqual(t, runtime.NumGoroutine(), before, "goroutines must return to what they were")
 }
 
+// lastError exhausts a sequence.
+func lastError[T any](seq iter.Seq2[T, error]) (last error) {
+	for _, err := range seq {
+		last = err
+	}
+	return last
+}
+
 func TestCallersReturnInTimeDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]func(t *testing.T, srv *server) string{
@@ -114,11 +122,9 @@ func TestCallersReturnInTimeDuringAnOutage(t *testing.T) {
 					case 1:
 						_, err = s.Head(ctx)
 					case 2:
-						for _, err = range s.Read(ctx, "a-1", eventstore.ReadOptions{}) {
-						}
+						err = lastError(s.Read(ctx, "a-1", eventstore.ReadOptions{}))
 					case 3:
-						for _, err = range s.SubscribeAll(ctx, eventstore.SubscribeAllOptions{}) {
-						}
+						err = lastError(s.SubscribeAll(ctx, eventstore.SubscribeAllOptions{}))
 					}
 					assert.ErrorIs(t, err, context.DeadlineExceeded)
 					var u *eventstore.UnavailableError
@@ -354,16 +360,8 @@ func TestCloseUnderCalls(t *testing.T) {
 				return err
 			})
 		}
-		until(func() (err error) {
-			for _, err = range s.ReadAll(ctx, eventstore.ReadAllOptions{}) {
-			}
-			return err
-		})
-		until(func() (err error) {
-			for _, err = range s.SubscribeAll(ctx, eventstore.SubscribeAllOptions{}) {
-			}
-			return err
-		})
+		until(func() error { return lastError(s.ReadAll(ctx, eventstore.ReadAllOptions{})) })
+		until(func() error { return lastError(s.SubscribeAll(ctx, eventstore.SubscribeAllOptions{})) })
 		settled(t, func() bool { return len(began) >= 4 }, "callers must be at work")
 		require.NoError(t, s.Close())
 		require.NoError(t, s.Close())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -129,7 +130,7 @@ func (g *Group) Delete(ctx context.Context) error {
 // means all of them.
 func (g *Group) ReplayParked(ctx context.Context, stopAt int) error {
 	if stopAt < 0 {
-		return &eventstore.InvalidError{What: "stop of a replay", Value: fmt.Sprint(stopAt), Remedy: "an event number, or 0 for all"}
+		return &eventstore.InvalidError{What: "stop of a replay", Value: strconv.Itoa(stopAt), Remedy: "an event number, or 0 for all"}
 	}
 	return g.do(ctx, "replay parked events of", func(ctx context.Context, c *esdb.Client) error {
 		o := esdb.ReplayParkedMessagesOptions{StopAt: stopAt}

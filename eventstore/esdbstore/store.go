@@ -2,8 +2,8 @@ package esdbstore
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -151,5 +151,5 @@ func expectation(x eventstore.Expected) (esdb.ExpectedRevision, error) {
 	case x == eventstore.StreamExists:
 		return esdb.StreamExists{}, nil
 	}
-	return nil, &eventstore.InvalidError{What: "expected version", Value: fmt.Sprint(int64(x)), Remedy: "use Any, NoStream, StreamExists or Exact"}
+	return nil, &eventstore.InvalidError{What: "expected version", Value: strconv.FormatInt(int64(x), 10), Remedy: "use Any, NoStream, StreamExists or Exact"}
 }

@@ -101,7 +101,7 @@ func TestTheLeaderIsFound(t *testing.T) {
 func TestALeaderThatIsAwayBlocksNobody(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(leaking) == "" {
-		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1") //nolint:gosec // this very program
+		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1")
 		again.Env = append(os.Environ(), leaking+"=1")
 		out, err := again.CombinedOutput()
 		require.NoError(t, err, "%s", out)

@@ -85,6 +85,7 @@ type use struct {
 const (
 	esdb        = "github.com/EventStore/EventStore-Client-Go/v4"
 	goRedis     = "github.com/redis/go-redis/v9"
+	goleak      = "go.uber.org/goleak"
 	grpc        = "google.golang.org/grpc"
 	miniredis   = "github.com/alicebob/miniredis/v2"
 	msgp        = "github.com/tinylib/msgp"
@@ -115,6 +116,7 @@ var thirdParty = []use{
 // thirdPartyTests is for test files, besides what thirdParty gives the package.
 var thirdPartyTests = []use{
 	{"...", []string{testify}},
+	{"eventstore/esdbstore", []string{goleak}},             // the official client leaks what it is not kept from leaking
 	{"eventstore/logstore", []string{rapid}},               // random operations against memstore as the model
 	{"projection/redisview", []string{goRedis, miniredis}}, // miniredis: what the example embeds must do
 	{"examples/shop/...", []string{goRedis}},
