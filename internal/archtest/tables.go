@@ -84,6 +84,7 @@ type use struct {
 
 const (
 	esdb        = "github.com/EventStore/EventStore-Client-Go/v4"
+	genproto    = "google.golang.org/genproto/googleapis/rpc"
 	goRedis     = "github.com/redis/go-redis/v9"
 	goleak      = "go.uber.org/goleak"
 	grpc        = "google.golang.org/grpc"
@@ -100,7 +101,7 @@ const (
 // thirdParty is for files that are not tests.
 var thirdParty = []use{
 	{"eventstore/codec", []string{msgpack}},
-	{"eventstore/esdbserver", []string{esdb, grpc, protobuf}},
+	{"eventstore/esdbserver/...", []string{esdb, genproto, grpc, protobuf}}, // the client's module has the generated code of the protocol
 	{"eventstore/esdbstore", []string{esdb, grpc}},
 	{"eventstore/eventstoretest", []string{testify}},
 	{"eventstore/logstore", []string{xsys}},
