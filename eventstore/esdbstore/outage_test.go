@@ -63,19 +63,28 @@ func TestOutagesLeaveNothingBehind(t *testing.T) {
 	use()
 	before := runtime.NumGoroutine()
 	for range 10 {
-		srv.down()
 		var callers sync.WaitGroup
-		for range 20 {
+		busy, rest := context.WithCancel(ctx)
+		for i := range 40 { // before, during and after
 			callers.Go(func() {
-				short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
-				defer cancel()
-				_, err := s.Head(short)
-				assert.Error(t, err)
+				for busy.Err() == nil {
+					short, cancel := context.WithTimeout(busy, 30*time.Millisecond)
+					if i%2 == 0 {
+						_, _ = s.Head(short)
+					} else {
+						_, _ = s.Append(short, fmt.Sprint("b-", i), eventstore.Any, events(3)...)
+					}
+					cancel()
+				}
 			})
 		}
-		callers.Wait()
+		time.Sleep(5 * time.Millisecond) // callers at work
+		srv.down()
+		time.Sleep(30 * time.Millisecond) // the outage itself
 		srv.up()
 		use()
+		rest()
+		callers.Wait()
 	}
 	deadline := time.Now().Add(patience)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
