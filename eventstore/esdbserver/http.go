@@ -23,7 +23,7 @@ func (s *Server) newHTTP() *http.Server {
 		_, _ = io.WriteString(w, `{"text":"Ping request successfully handled"}`)
 	})
 	h.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		http.Error(w, "no "+r.URL.Path+" here: this port speaks EventStoreDB's gRPC protocol, and HTTP for /health/live and /ping", http.StatusNotFound) //nolint:gosec // plain text, with nosniff
+		http.Error(w, "no "+r.URL.Path+" here: this port speaks EventStoreDB's gRPC protocol, and HTTP for /health/live and /ping", http.StatusNotFound)
 	})
 	return &http.Server{
 		Handler:           h,

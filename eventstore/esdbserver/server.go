@@ -102,7 +102,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) serve(ctx context.Context, l net.Listener) error {
 	defer func() { _ = l.Close() }()
 	if err := s.bootstrap(ctx); ctx.Err() != nil {
-		return nil //nolint:nilerr // told to stop before it began
+		return nil // told to stop before it began
 	} else if err != nil {
 		return fmt.Errorf("esdbserver: write the first system events: %w", err)
 	}

@@ -26,7 +26,7 @@ func startESDB(t *testing.T, store eventstore.Store) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ends in Cleanup
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- esdbserver.New(store, nil).Serve(ctx, l) }()
 	t.Cleanup(func() {
