@@ -22,6 +22,7 @@ type proxy struct {
 	target string
 
 	deaf      atomic.Bool  // answers are swallowed
+	slow      atomic.Bool  // answers come in small pieces
 	delivered atomic.Int64 // bytes to the client
 	accepted  atomic.Int64 // connections
 
@@ -83,10 +84,18 @@ func (p *proxy) pipe(to, from net.Conn, answers bool) {
 		if answers && p.deaf.Load() {
 			n = 0
 		}
-		if n > 0 {
-			if _, err := to.Write(buf[:n]); err != nil {
+		for rest := buf[:n]; len(rest) > 0; {
+			piece := rest
+			if answers && p.slow.Load() {
+				piece = rest[:min(len(rest), 100)]
+				time.Sleep(time.Millisecond)
+			}
+			rest = rest[len(piece):]
+			if _, err := to.Write(piece); err != nil {
 				return
 			}
+		}
+		if n > 0 {
 			if answers {
 				p.delivered.Add(int64(n))
 			}

@@ -3,6 +3,7 @@ package esdbstore_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -178,4 +180,56 @@ func TestAnAnswerThatSaysNothingIsUncertain(t *testing.T) {
 			assert.True(t, u.Uncertain, code)
 		}
 	}
+}
+
+// EventStoreDB reports the end of a history in which nothing matched as the
+// highest position there is. Taken at its word, a subscription would resume at
+// the end and miss what was written meanwhile.
+func TestTheCheckpointThatMeansNothingIsIgnored(t *testing.T) {
+	t.Parallel()
+	const head = 100
+	var mu sync.Mutex
+	var resumed []uint64
+	connection, _ := serveStrange(t, &strange{read: func(req *streams.ReadReq, s streams.Streams_ReadServer) error {
+		if req.GetOptions().GetSubscription() == nil { // the head
+			return s.Send(&streams.ReadResp{Content: &streams.ReadResp_Event{Event: &streams.ReadResp_ReadEvent{
+				Event: &streams.ReadResp_ReadEvent_RecordedEvent{
+					Id:               &shared.UUID{Value: &shared.UUID_Structured_{Structured: &shared.UUID_Structured{}}},
+					StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte("x-1")},
+					CommitPosition:   head, PreparePosition: head, Metadata: map[string]string{"created": "0", "type": "x"},
+				},
+			}}})
+		}
+		mu.Lock()
+		resumed = append(resumed, req.GetOptions().GetAll().GetPosition().GetCommitPosition())
+		mu.Unlock()
+		for _, m := range []*streams.ReadResp{
+			{Content: &streams.ReadResp_Confirmation{Confirmation: &streams.ReadResp_SubscriptionConfirmation{}}},
+			{Content: &streams.ReadResp_Checkpoint_{Checkpoint: &streams.ReadResp_Checkpoint{CommitPosition: math.MaxUint64, PreparePosition: math.MaxUint64}}},
+			{Content: &streams.ReadResp_CaughtUp_{CaughtUp: &streams.ReadResp_CaughtUp{}}},
+		} {
+			if err := s.Send(m); err != nil {
+				return err
+			}
+		}
+		<-s.Context().Done()
+		return nil
+	}})
+	s := open(t, connection, nil)
+	ctx, cancel := context.WithCancel(soon(t))
+	defer cancel()
+	for m, err := range s.SubscribeAll(ctx, eventstore.SubscribeAllOptions{Filter: eventstore.Filter{Types: []string{"mine"}}}) {
+		if errors.Is(err, context.Canceled) {
+			break
+		}
+		require.NoError(t, err)
+		assert.Equal(t, eventstore.Message{Kind: eventstore.MessageCaughtUp, Position: head}, m)
+		settled(t, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(resumed) == 2
+		}, "it subscribes again, with a narrow window")
+		cancel()
+	}
+	assert.Equal(t, []uint64{0, head}, resumed)
 }

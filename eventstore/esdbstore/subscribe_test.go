@@ -31,7 +31,9 @@ func caughtUp(t *testing.T, pull func() (eventstore.Message, error, bool)) (even
 // not match only what the window makes it say.
 func TestASubscriptionKeepsUpWithEventsThatAreNotItsOwn(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, nil, nil).open(nil)
+	proxy := newProxy(newServer(t, nil, nil))
+	proxy.slow.Store(true) // a message at a time
+	s := proxy.open(nil)
 	ctx := soon(t)
 	for name, filter := range map[string]eventstore.Filter{
 		"pushed":     {Categories: []string{"mine"}},

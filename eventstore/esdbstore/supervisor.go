@@ -153,8 +153,9 @@ func (s *supervisor) find() {
 	close(attempt.done)
 }
 
-// retire makes sure that no new call uses g. Who is stuck in it, because it
-// searches for a leader and dies, is freed after the limit.
+// retire makes sure that no new call uses g; the caller's lease and those of
+// others keep it open until they end. Who is stuck in it, because it searches for
+// a leader and dies, is freed after the limit.
 func (s *supervisor) retire(g *generation) {
 	s.mu.Lock()
 	first := !g.retired
@@ -173,12 +174,6 @@ func (s *supervisor) retire(g *generation) {
 				g.close()
 			}
 		})
-	}
-	s.mu.Lock()
-	last := s.forget(g)
-	s.mu.Unlock()
-	if last {
-		g.close()
 	}
 }
 
