@@ -29,6 +29,7 @@ import (
 // A strange server answers as a good one does not.
 type strange struct {
 	streams.UnimplementedStreamsServer
+	hasty  bool // answers an append before it has read it
 	append func(streams.Streams_AppendServer) error
 	read   func(*streams.ReadReq, streams.Streams_ReadServer) error
 	delete func(context.Context) error
@@ -39,11 +40,12 @@ func (s *strange) Delete(ctx context.Context, _ *streams.DeleteReq) (*streams.De
 }
 
 func (s *strange) Append(stream streams.Streams_AppendServer) error {
-	for {
+	for !s.hasty {
 		if _, err := stream.Recv(); err != nil {
 			return s.append(stream)
 		}
 	}
+	return s.append(stream)
 }
 
 func (s *strange) Read(req *streams.ReadReq, stream streams.Streams_ReadServer) error {
@@ -232,4 +234,16 @@ func TestTheCheckpointThatMeansNothingIsIgnored(t *testing.T) {
 		cancel()
 	}
 	assert.Equal(t, []uint64{0, head}, resumed)
+}
+
+// Of a call that the server ends while it is being sent the client loses the
+// reason.
+func TestARefusalThatTheClientLostIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	connection, _ := serveStrange(t, &strange{hasty: true, append: func(streams.Streams_AppendServer) error {
+		return status.Error(codes.PermissionDenied, "Access Denied")
+	}})
+	s := open(t, connection, nil)
+	_, err := s.Append(soon(t), "a-1", eventstore.NoStream, events(3000)...)
+	require.ErrorIs(t, err, eventstore.ErrAccessDenied)
 }
