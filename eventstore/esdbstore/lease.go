@@ -89,7 +89,7 @@ func (l *lease) check(err error) error {
 	return err
 }
 
-// call runs f in a goroutine of its own and returns when it has ended or when
+// call runs f in another goroutine and returns when it has ended or when
 // ctx is done, which must be the lease's. The client ignores ctx until it has a
 // connection, and honours it from then on: crossed reports whether f came as far
 // as that. An f that did not come as far never sends anything.
@@ -108,7 +108,7 @@ func call[T any](ctx context.Context, l *lease, f func(context.Context, *esdb.Cl
 	}
 	c := &crossing{Context: ctx, gate: &l.gen.gate}
 	answers := make(chan answer, 1)
-	go func() {
+	l.sup.workers.do(l.sup.closing, func() {
 		defer l.sup.ended()
 		defer l.drop()
 		var a answer
@@ -119,7 +119,7 @@ func call[T any](ctx context.Context, l *lease, f func(context.Context, *esdb.Cl
 		c.leave()
 		a.err = l.check(a.err)
 		answers <- a
-	}()
+	})
 	var a answer
 	select {
 	case a = <-answers:

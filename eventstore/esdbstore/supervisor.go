@@ -29,6 +29,7 @@ type supervisor struct {
 	limit time.Duration // how long a client may take over what should not block
 
 	closing chan struct{}
+	workers workers
 
 	mu      sync.Mutex
 	closed  bool
@@ -71,6 +72,7 @@ func newSupervisor(conf esdb.Configuration, log *slog.Logger) *supervisor {
 		limit:   time.Duration(2*conf.GossipTimeout+1) * time.Second,
 		closing: make(chan struct{}),
 		idle:    make(chan struct{}),
+		workers: make(workers),
 		found:   make(chan struct{}),
 		all:     make(map[*generation]struct{}),
 	}
