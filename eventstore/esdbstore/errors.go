@@ -64,7 +64,9 @@ func unsent(err error) bool {
 		return true
 	}
 	text := err.Error()
-	return strings.HasPrefix(text, "could not construct append operation") || strings.HasPrefix(text, "could not send append request")
+	return strings.HasPrefix(text, "could not construct append operation") ||
+		strings.HasPrefix(text, "could not send append request") ||
+		strings.Contains(text, "Error while dialing") // there was no connection to send it on
 }
 
 var (

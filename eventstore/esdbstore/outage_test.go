@@ -218,6 +218,36 @@ func TestConnectionCutMidAppend(t *testing.T) {
 	}
 }
 
+// What cannot have been sent is tried again, whatever it expects.
+func TestAWriteWithoutAConnectionIsCertain(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t, nil, nil)
+	s := srv.open(nil)
+	ctx := soon(t)
+	_, err := s.Append(ctx, "a-1", eventstore.Any, event("x"))
+	require.NoError(t, err)
+	for range 3 {
+		srv.down()
+		var writers sync.WaitGroup
+		for range 10 {
+			writers.Go(func() {
+				_, err := s.Append(ctx, "a-1", eventstore.Any, event("x"))
+				assert.NoError(t, err)
+			})
+		}
+		writers.Go(func() {
+			_, err := s.Delete(ctx, "a-1", eventstore.StreamExists)
+			assert.NoError(t, err)
+		})
+		time.Sleep(20 * time.Millisecond) // the outage itself
+		srv.up()
+		writers.Wait()
+		_, err := s.Append(ctx, "a-1", eventstore.Any, event("x"))
+		require.NoError(t, err)
+	}
+	assert.LessOrEqual(t, len(versions(t, s, "a-1")), 34, "none twice")
+}
+
 func TestSubscriptionsResumeWithoutGapOrDouble(t *testing.T) {
 	t.Parallel()
 	const n = 400
