@@ -88,6 +88,7 @@ const (
 	goRedis     = "github.com/redis/go-redis/v9"
 	goleak      = "go.uber.org/goleak"
 	grpc        = "google.golang.org/grpc"
+	kong        = "github.com/alecthomas/kong"
 	miniredis   = "github.com/alicebob/miniredis/v2"
 	msgp        = "github.com/tinylib/msgp"
 	msgpack     = "github.com/vmihailenco/msgpack/v5"
@@ -110,7 +111,7 @@ var thirdParty = []use{
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
 	{"benchmarks", []string{goRedis, msgp}},
-	{"internal/cli", []string{progressbar}},
+	{"internal/cli", []string{kong, progressbar}},
 	{"internal/redistest", []string{goRedis}},
 }
 
