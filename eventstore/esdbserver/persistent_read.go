@@ -136,7 +136,7 @@ func sendEvents(ctx context.Context, stream persistent.PersistentSubscriptions_R
 			return err
 		}
 		frame := enc.Delivery(d.Event, d.Link, d.RetryCount)
-		if err := stream.SendMsg(&frame); err != nil {
+		if err := stream.SendMsg(frame); err != nil {
 			return err
 		}
 	}

@@ -245,7 +245,7 @@ func (r *reading) send(ctx context.Context, e *eventstore.Recorded) error {
 	return r.sendFrame(r.enc.Event(e, nil))
 }
 
-func (r *reading) sendFrame(f wire.Frame) error { return r.call.SendMsg(&f) }
+func (r *reading) sendFrame(f *wire.Frame) error { return r.call.SendMsg(f) }
 
 // resolve returns what a link points to; nil when that cannot be read any
 // more. It reports false for data that is no link.

@@ -9,9 +9,20 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// A Frame is a message that is encoded already. It must not be changed once it
-// was sent.
-type Frame []byte
+// A Frame is a message that is encoded already. It can be sent once or often,
+// and is never changed.
+type Frame struct {
+	data    mem.SliceBuffer
+	buffers [1]mem.Buffer // data, as gRPC wants it, without an allocation for each
+}
+
+// Bytes returns the message. It must not be changed.
+func (f *Frame) Bytes() []byte { return f.data }
+
+func (f *Frame) set(data []byte) {
+	f.data = data
+	f.buffers[0] = &f.data
+}
 
 // A Codec is gRPC's protobuf codec, which lets a [*Frame] pass as it is. Use it
 // with grpc.ForceServerCodecV2.
@@ -22,7 +33,7 @@ var protobuf = encoding.GetCodecV2("proto")
 // Marshal implements [encoding.CodecV2].
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if f, ok := v.(*Frame); ok {
-		return mem.BufferSlice{mem.SliceBuffer(*f)}, nil
+		return f.buffers[:], nil
 	}
 	return protobuf.Marshal(v)
 }

@@ -12,14 +12,18 @@ import (
 
 // arenaSize is how many bytes of frames share one allocation. Events that are
 // larger than half of it have one of their own.
-const arenaSize = 32 << 10
+const (
+	arenaSize   = 32 << 10
+	framesAtOne = 64 // and so do so many Frames
+)
 
 // An Encoder writes events into frames. It is for one goroutine; its zero
 // value is ready and writes ids in the structured form.
 type Encoder struct {
 	TextIDs bool // ids as text, as some clients ask for
 
-	arena  []byte // has room for more frames
+	arena  []byte  // has room for more frames
+	frames []Frame // not used yet
 	event  part
 	linked part
 }
@@ -37,7 +41,7 @@ type part struct {
 // Release lets go of memory that is kept for frames to come. A subscription
 // that waits calls it.
 func (e *Encoder) Release() {
-	e.arena = nil
+	e.arena, e.frames = nil, nil
 	e.event.r, e.linked.r = nil, nil
 }
 
@@ -58,9 +62,7 @@ const (
 	fieldCustom   = 7
 	fieldData     = 8
 
-	fieldName  = 3 // StreamIdentifier.stream_name
-	fieldKey   = 1 // of an entry of a map
-	fieldValue = 2
+	fieldName = 3 // StreamIdentifier.stream_name
 
 	fieldStructured = 1 // UUID
 	fieldText       = 2
@@ -72,17 +74,17 @@ const textIDSize = 36
 
 // Event returns a ReadResp with an event, with the link that led to it, or with
 // a link that leads nowhere. One of the two may be nil.
-func (e *Encoder) Event(event, link *eventstore.Recorded) Frame {
+func (e *Encoder) Event(event, link *eventstore.Recorded) *Frame {
 	return e.encode(event, link, -1)
 }
 
 // Delivery returns the ReadResp of a persistent subscription, which says
 // besides how often the event was handed out before.
-func (e *Encoder) Delivery(event, link *eventstore.Recorded, retries int) Frame {
+func (e *Encoder) Delivery(event, link *eventstore.Recorded, retries int) *Frame {
 	return e.encode(event, link, max(retries, 0))
 }
 
-func (e *Encoder) encode(event, link *eventstore.Recorded, retries int) Frame {
+func (e *Encoder) encode(event, link *eventstore.Recorded, retries int) *Frame {
 	original := event
 	if link != nil {
 		original = link
@@ -114,7 +116,13 @@ func (e *Encoder) encode(event, link *eventstore.Recorded, retries int) Frame {
 	if e.arena != nil {
 		e.arena = b
 	}
-	return Frame(b[start:len(b):len(b)])
+	if len(e.frames) == 0 {
+		e.frames = make([]Frame, framesAtOne)
+	}
+	f := &e.frames[0]
+	e.frames = e.frames[1:]
+	f.set(b[start:len(b):len(b)])
+	return f
 }
 
 // room returns where to append a frame of size bytes: the arena, or memory of
@@ -141,7 +149,7 @@ func (p *part) measure(r *eventstore.Recorded, textIDs bool) int {
 		size += 1 + protowire.SizeVarint(p.revision)
 	}
 	size += 2 * (1 + protowire.SizeVarint(uint64(r.Position)))
-	size += entrySize("type", len(r.Type)) + entrySize("created", len(p.ticks)) + entrySize("content-type", len(ContentType(r.ContentType)))
+	size += entrySize(keyType, len(r.Type)) + entrySize(keyCreated, len(p.ticks)) + entrySize(keyContentType, len(ContentType(r.ContentType)))
 	if len(p.custom) > 0 {
 		size += 1 + protowire.SizeBytes(len(p.custom))
 	}
@@ -164,9 +172,9 @@ func (p *part) append(b []byte, num protowire.Number, textIDs bool) []byte {
 	}
 	b = appendNumber(b, fieldPrepare, uint64(r.Position))
 	b = appendNumber(b, fieldCommits, uint64(r.Position))
-	b = appendEntry(b, "type", r.Type)
-	b = appendEntry(b, "created", p.ticks)
-	b = appendEntry(b, "content-type", ContentType(r.ContentType))
+	b = appendEntry(b, keyType, r.Type)
+	b = appendEntry(b, keyCreated, p.ticks)
+	b = appendEntry(b, keyContentType, ContentType(r.ContentType))
 	if len(p.custom) > 0 {
 		b = appendText(b, fieldCustom, p.custom)
 	}
@@ -214,18 +222,27 @@ func numberSize(v uint64) int {
 	return 1 + protowire.SizeVarint(v)
 }
 
+// Entries of the metadata map have known keys, so they are written from what is
+// the same in all of them.
+const (
+	keyType        = "\x0a\x04type\x12"
+	keyCreated     = "\x0a\x07created\x12"
+	keyContentType = "\x0a\x0ccontent-type\x12"
+)
+
 func entrySize(key string, value int) int {
-	return 1 + protowire.SizeBytes(1+protowire.SizeBytes(len(key))+1+protowire.SizeBytes(value))
+	return 1 + protowire.SizeBytes(len(key)+protowire.SizeBytes(value))
 }
 
 func appendEntry[T string | []byte](b []byte, key string, value T) []byte {
-	b = appendHeader(b, fieldMetadata, 1+protowire.SizeBytes(len(key))+1+protowire.SizeBytes(len(value)))
-	b = appendText(b, fieldKey, key)
-	return appendText(b, fieldValue, value)
+	b = appendHeader(b, fieldMetadata, len(key)+protowire.SizeBytes(len(value)))
+	b = append(b, key...)
+	return append(appendVarint(b, uint64(len(value))), value...)
 }
 
+// appendHeader writes the tag of a field below 16, and the size of its bytes.
 func appendHeader(b []byte, num protowire.Number, size int) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.BytesType), uint64(size))
+	return appendVarint(append(b, byte(num)<<3|byte(protowire.BytesType)), uint64(size))
 }
 
 func appendText[T string | []byte](b []byte, num protowire.Number, v T) []byte {
@@ -233,5 +250,16 @@ func appendText[T string | []byte](b []byte, num protowire.Number, v T) []byte {
 }
 
 func appendNumber(b []byte, num protowire.Number, v uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), v)
+	return appendVarint(append(b, byte(num)<<3|byte(protowire.VarintType)), v)
+}
+
+// appendVarint is short for short numbers, which most are.
+func appendVarint(b []byte, v uint64) []byte {
+	if v < 1<<7 {
+		return append(b, byte(v))
+	}
+	if v < 1<<14 {
+		return append(b, byte(v)|0x80, byte(v>>7))
+	}
+	return protowire.AppendVarint(b, v)
 }
