@@ -112,8 +112,8 @@ func (c *appendCommand) event(in io.Reader) (eventstore.Event, error) {
 
 // because says what is wrong with JSON.
 func because(data []byte) string {
-	var any json.RawMessage
-	if err := json.Unmarshal(data, &any); err != nil {
+	var value json.RawMessage
+	if err := json.Unmarshal(data, &value); err != nil {
 		return ": " + err.Error()
 	}
 	return ": it is not UTF-8"

@@ -137,7 +137,7 @@ func redact(connection string) string {
 		user, _, _ := strings.Cut(authority[:i], ":")
 		authority = user + ":***" + authority[i:]
 	} else if strings.Contains(settings, "@") {
-		settings = "" // what looks like settings may be the end of a password
+		return scheme + "://***" // this may be the middle of a password
 	}
 	return scheme + "://" + authority + settings
 }

@@ -93,10 +93,17 @@ func (c *serveCommand) Run(ctx context.Context, w *world) (err error) {
 	p := c.place(l.Addr())
 	opts.Advertise = p.advertise
 	c.warn(log, p, cert, l.Addr())
-	context.AfterFunc(ctx, func() { log.Info("stopping: answering what was accepted", "within", c.StopTimeout) })
+	said := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		log.Info("stopping: answering what was accepted", "within", c.StopTimeout)
+		close(said)
+	})
 	l = &announcing{Listener: l, accepting: func() { c.announce(w.out, p) }}
 	if err := esdbserver.New(store, &opts).Serve(ctx, l); err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		<-said // in this order
 	}
 	log.Info("stopped")
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -86,14 +87,7 @@ func (s *selection) of(stream string) (eventstore.Filter, error) {
 }
 
 // anySystem reports whether a name is one of the server's. Who names it wants it.
-func anySystem(names []string) bool {
-	for _, n := range names {
-		if eventstore.IsSystemStream(n) {
-			return true
-		}
-	}
-	return false
-}
+func anySystem(names []string) bool { return slices.ContainsFunc(names, eventstore.IsSystemStream) }
 
 // An expectation is what --expected says.
 type expectation struct{ eventstore.Expected }

@@ -1,0 +1,17 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/esdbstore"
+)
+
+// RunWith is Run with another way to open a store.
+func RunWith(ctx context.Context, args []string, in io.Reader, out, notes io.Writer, open func(string, *esdbstore.Options) (eventstore.Store, error)) int {
+	return run(ctx, args, &world{in: in, out: out, err: notes, open: open})
+}
+
+// Redact is what errors show of a connection string.
+var Redact = redact
