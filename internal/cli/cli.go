@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -38,6 +39,7 @@ type world struct {
 	in       io.Reader
 	out, err io.Writer
 	open     opener
+	getenv   func(string) string
 }
 
 // Run carries out one command and returns the exit code of the process: 0 when
@@ -45,7 +47,7 @@ type world struct {
 // done serve stops and tail ends, both with 0; other commands are interrupted.
 // A reader of stdout that has gone ends it quietly.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return run(ctx, args, &world{in: stdin, out: stdout, err: stderr, open: openESDB})
+	return run(ctx, args, &world{in: stdin, out: stdout, err: stderr, open: openESDB, getenv: os.Getenv})
 }
 
 func openESDB(connection string, opts *esdbstore.Options) (eventstore.Store, error) {

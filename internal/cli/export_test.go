@@ -8,9 +8,9 @@ import (
 	"github.com/foldstream/foldstream/eventstore/esdbstore"
 )
 
-// RunWith is Run with another way to open a store.
+// RunWith is Run with another way to open a store, in an empty environment.
 func RunWith(ctx context.Context, args []string, in io.Reader, out, notes io.Writer, open func(string, *esdbstore.Options) (eventstore.Store, error)) int {
-	return run(ctx, args, &world{in: in, out: out, err: notes, open: open})
+	return run(ctx, args, &world{in: in, out: out, err: notes, open: open, getenv: func(string) string { return "" }})
 }
 
 // Redact is what errors show of a connection string.

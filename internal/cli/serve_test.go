@@ -73,6 +73,8 @@ func TestServeInMemoryFromBeginningToEnd(t *testing.T) {
 	away := run(t, s.url, "", "--timeout", "0s", "read", "order-1")
 	assert.Equal(t, 1, away.code)
 	assert.Regexp(t, `^foldstream: esdb://127.0.0.1:\d+\?tls=false does not answer: .*connection refused; is it running`, away.err)
+	assert.Equal(t, away, run(t, s.url, "", "--timeout", "0s", "tail", "--from", "start"))
+	assert.Equal(t, away, run(t, s.url, "", "--timeout", "0s", "tail", "order-1", "--from", "1"))
 }
 
 func TestServeTakesLargerAppends(t *testing.T) {
@@ -120,6 +122,27 @@ func TestServeSaysWhatIsInTheWay(t *testing.T) {
 		assert.Equal(t, 1, p.end(t), c.args)
 		assert.Contains(t, p.notes.String(), c.want)
 		assert.Equal(t, 1, strings.Count(p.notes.String(), "\n"), p.notes)
+	}
+}
+
+// An empty variable is none.
+func TestTheConnectionComesFromTheEnvironment(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	must(t, s.url, "append", "a-1", "-t", "x")
+	for _, c := range []struct {
+		env  []string
+		args []string
+	}{
+		{[]string{"FOLDSTREAM_URL=" + s.url, "ESDB_URL=nonsense"}, nil},
+		{[]string{"FOLDSTREAM_URL=", "ESDB_URL=" + s.url}, nil},
+		{[]string{"FOLDSTREAM_URL=nonsense"}, []string{"-c", s.url}},
+	} {
+		cmd := exec.Command(build(t), append([]string{"streams", "read", "a-1"}, c.args...)...)
+		cmd.Env = append(os.Environ(), c.env...)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%v: %s", c.env, out)
+		assert.Contains(t, string(out), `"stream":"a-1"`)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -14,13 +15,16 @@ import (
 // allStreams is what EventStoreDB calls all streams together.
 const allStreams = "$all"
 
+// defaultConnection is where foldstream serve listens unless told otherwise.
+const defaultConnection = "esdb://127.0.0.1:2113?tls=false"
+
 // maxAppend is what the driver lets through: the limit is the server's to set.
 const maxAppend = 16 << 20
 
 // A streamsCommand is what its subcommands share.
 type streamsCommand struct {
-	Connection string        `short:"c" placeholder:"URL" default:"esdb://127.0.0.1:2113?tls=false" env:"FOLDSTREAM_URL,ESDB_URL" help:"Connection string of the EventStoreDB (${default})."`
-	Timeout    time.Duration `default:"5s" help:"How long to go on trying when the server is away; tail tries for ever (${default})."`
+	Connection string        `short:"c" placeholder:"URL" help:"Connection string of the EventStoreDB; by default FOLDSTREAM_URL or ESDB_URL of the environment, else esdb://127.0.0.1:2113?tls=false."`
+	Timeout    time.Duration `default:"5s" help:"How long to go on trying when the server is away; a tail that has begun tries for ever (${default})."`
 	Output     string        `short:"o" enum:"auto,table,json" default:"auto" help:"table, or json for JSON lines; a table by default when standard output is a terminal."`
 	LogLevel   slog.Level    `default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
 
@@ -45,6 +49,7 @@ EventStoreDB calls revision 0.`
 
 // with opens the store, does something with it and closes it.
 func (s *streamsCommand) with(ctx context.Context, w *world, do func(eventstore.Store) error) error {
+	s.Connection = cmp.Or(s.Connection, w.getenv("FOLDSTREAM_URL"), w.getenv("ESDB_URL"), defaultConnection)
 	log := slog.New(slog.NewTextHandler(w.err, &slog.HandlerOptions{Level: s.LogLevel}))
 	retry := s.Timeout
 	if retry <= 0 {

@@ -93,23 +93,25 @@ func (c *tailCommand) follow(messages iter.Seq2[eventstore.Message, error], matc
 	return nil
 }
 
+// messages looks for the end first, also when it begins elsewhere: a server
+// that is not there at all is an error, one that goes away later is not.
 func (c *tailCommand) messages(ctx context.Context, store eventstore.Store, filter eventstore.Filter) (iter.Seq2[eventstore.Message, error], error) {
 	if c.Stream == allStreams {
-		after := eventstore.Position(c.From.after)
-		if c.From.end {
-			var err error
-			if after, err = store.Head(ctx); err != nil {
-				return nil, err
-			}
+		after, err := store.Head(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !c.From.end {
+			after = eventstore.Position(c.From.after)
 		}
 		return store.SubscribeAll(ctx, eventstore.SubscribeAllOptions{After: after, Filter: filter}), nil
 	}
-	after := eventstore.Version(c.From.after)
-	if c.From.end {
-		var err error
-		if after, err = lastVersion(ctx, store, c.Stream); err != nil {
-			return nil, err
-		}
+	after, err := lastVersion(ctx, store, c.Stream)
+	if err != nil {
+		return nil, err
+	}
+	if !c.From.end {
+		after = eventstore.Version(c.From.after)
 	}
 	return store.Subscribe(ctx, c.Stream, eventstore.SubscribeOptions{After: after}), nil
 }
