@@ -51,17 +51,26 @@ func (c *appendCommand) Validate() error {
 
 // Run appends and prints where the stream ended.
 func (c *appendCommand) Run(ctx context.Context, s *streamsCommand, w *world) error {
+	in := w.in
+	if c.Lines || c.Data != nil && *c.Data == "-" { // else what there is to read is for somebody else
+		from := interruptible(ctx, w.in)
+		defer func() { _ = from.Close() }() // never fails
+		in = from
+	}
 	if c.Lines {
 		return s.with(ctx, w, func(store eventstore.Store) error {
 			l := &lineAppender{store: store, stream: c.Stream, typ: c.Type, expected: c.Expected.Expected}
-			err := l.run(ctx, w.in)
+			err := l.run(ctx, in)
 			if err == nil || l.appended > 0 {
 				err = errors.Join(l.after(err), c.print(s, w, l.receipt, l.appended))
 			}
 			return err
 		})
 	}
-	event, err := c.event(w.in)
+	event, err := c.event(in)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return err
 	}
@@ -75,6 +84,20 @@ func (c *appendCommand) Run(ctx context.Context, s *streamsCommand, w *world) er
 		}
 		return c.print(s, w, receipt, 1)
 	})
+}
+
+// interruptible returns a reader of in that gives up when ctx is done, which a
+// read of a terminal or a pipe does not. A read that is under way then stays
+// behind until there is something to read, or the process ends.
+func interruptible(ctx context.Context, in io.Reader) io.ReadCloser {
+	r, w := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { _ = w.CloseWithError(ctx.Err()) })
+	go func() {
+		defer stop()
+		_, err := io.Copy(w, in)
+		_ = w.CloseWithError(err)
+	}()
+	return r
 }
 
 // event returns the one event that the flags describe.

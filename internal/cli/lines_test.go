@@ -1,14 +1,18 @@
 package cli_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/internal/cli"
 )
 
 func TestWhatReadWritesAppendTakesAndNothingIsLost(t *testing.T) {
@@ -60,6 +64,38 @@ func TestManyLinesGoInBatches(t *testing.T) {
 	large := fmt.Sprintf(`{"type":"x","data":"%s"}`+"\n", strings.Repeat("y", 300<<10)) // two are over a batch
 	got = r.run(t.Context(), strings.Repeat(large, 5), "append", "large", "--lines")
 	assert.Equal(t, result{0, `{"stream":"large","version":5,"position":1206,"repeated":false,"events":5}` + "\n", ""}, got)
+}
+
+func TestWaitingForInputCanBeInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in   string // before nothing more comes
+		args []string
+		want string
+	}{
+		{"", []string{"-t", "x", "-d", "-"}, "foldstream: interrupted\n"},
+		{"", []string{"--lines"}, "foldstream: interrupted\n"},
+		{strings.Repeat(`{"type":"x"}`+"\n", 501), []string{"--lines"}, "foldstream: interrupted; 500 events before that were appended, up to version 500\n"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		in, more := io.Pipe()
+		r := newRig()
+		got := make(chan string)
+		go func() {
+			var notes strings.Builder
+			assert.Equal(t, 1, cli.RunWith(ctx, append([]string{"streams", "append", "s"}, c.args...), in, io.Discard, &notes, r.open))
+			got <- notes.String()
+		}()
+		_, err := io.WriteString(more, c.in+" ") // returns once it is read
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { // until what is there was appended
+			head, err := r.store.Head(ctx)
+			return err == nil && int(head) == len(c.in)/13/500*500
+		}, patience, time.Millisecond)
+		cancel()
+		assert.Equal(t, c.want, <-got)
+		_ = more.Close()
+	}
 }
 
 func TestLinesSayHowFarTheyCame(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/internal/cli"
 )
 
 func TestReadShowsATable(t *testing.T) {
@@ -167,6 +168,15 @@ func TestAppendTakesDataFromWhereItIs(t *testing.T) {
 	} {
 		assert.Contains(t, strings.Split(got, "\n")[i], want)
 	}
+}
+
+// As in: while read -r line; do foldstream streams append …; done
+func TestInputThatIsNotAskedForIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	in := strings.NewReader("for somebody else")
+	var out strings.Builder
+	require.Zero(t, cli.RunWith(t.Context(), []string{"streams", "append", "s", "-t", "x", "-d", "{}"}, in, &out, &out, newRig().open), &out)
+	assert.Equal(t, len("for somebody else"), in.Len())
 }
 
 func TestDeleteHidesOrEnds(t *testing.T) {
