@@ -170,7 +170,7 @@ func TestAppendTakesDataFromWhereItIs(t *testing.T) {
 	}
 }
 
-// As in: while read -r line; do foldstream streams append …; done
+// A loop of the shell over lines of input must keep its input.
 func TestInputThatIsNotAskedForIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	in := strings.NewReader("for somebody else")
