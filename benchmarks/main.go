@@ -3,8 +3,9 @@
 //
 //	go run ./benchmarks projection -events 1000000 -keys 100000
 //	go run ./benchmarks rebuild -events 1000000 -keys 100000
+//	go run ./benchmarks wire
 //
-// It starts a redis-server from PATH, or uses the one that REDIS_URL names; of
+// For views it starts a redis-server from PATH, or uses the one that REDIS_URL names; of
 // that it uses keys with a prefix of its own, and removes them.
 package main
 
@@ -20,10 +21,11 @@ import (
 	"syscall"
 )
 
-const usage = `usage: benchmarks projection|rebuild [flags]
+const usage = `usage: benchmarks projection|rebuild|wire [flags]
 
   projection   replays a log store into a new Redis view, exactly once
   rebuild      fills a second version of that view while the first one serves
+  wire         the server and the driver for EventStoreDB; flags: benchmarks wire -h
 
 Environment: REDIS_URL, such as redis://127.0.0.1:6379/0; without it a
 redis-server from PATH is started on a free port of the loopback address.
@@ -99,7 +101,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	}
 	switch {
 	case c.scenario != "projection" && c.scenario != "rebuild":
-		return c, fmt.Errorf("%w: unknown scenario %q; there are projection and rebuild", errUsage, c.scenario)
+		return c, fmt.Errorf("%w: unknown scenario %q; there are projection, rebuild and wire", errUsage, c.scenario)
 	case c.events < 1 || c.keys < 1 || c.reps < 1:
 		return c, fmt.Errorf("%w: -events, -keys and -reps must be 1 or more", errUsage)
 	case kinds[c.types].projection == nil:
@@ -111,6 +113,12 @@ func parse(args []string, stderr io.Writer) (config, error) {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "wire" {
+		return runWire(ctx, args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "wire-server" {
+		return wireServer(ctx, args[1:], os.Stdin, stdout)
+	}
 	c, err := parse(args, stderr)
 	if err != nil {
 		return err

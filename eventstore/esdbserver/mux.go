@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 // helloTimeout is how long a new connection may take to say what it speaks.
@@ -182,8 +184,9 @@ func (h *handOver) Close() error {
 // Addr implements [net.Listener].
 func (h *handOver) Addr() net.Addr { return h.addr }
 
+// ignoreClosed is for servers that may be stopped before they have begun.
 func ignoreClosed(err error) error {
-	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err

@@ -126,7 +126,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener) error {
 	web := s.newHTTP()
 	engine, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	start("persistent subscriptions", func() error { return groups.run(engine) })
-	start("gRPC", func() error { return rpc.Serve(m.rpc) })
+	start("gRPC", func() error { return ignoreClosed(rpc.Serve(m.rpc)) })
 	start("HTTP", func() error { return ignoreClosed(web.Serve(m.web)) })
 	start("listener", func() error { return m.run(ctx) })
 

@@ -24,7 +24,12 @@ var known = map[string]bool{
 // parse reads a connection string. The client's own errors may quote the whole
 // string, so the password is taken out of them.
 func parse(connection string, log *slog.Logger) (*esdb.Configuration, error) {
-	_, query, _ := strings.Cut(connection, "?")
+	// A question mark before the last @ is one of the password, unescaped.
+	_, host, found := cutLast(connection, "@")
+	if !found {
+		host = connection
+	}
+	_, query, _ := strings.Cut(host, "?")
 	settings, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, errors.New("esdbstore: connection string: the settings after the question mark are not key=value pairs")

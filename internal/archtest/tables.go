@@ -110,7 +110,7 @@ var thirdParty = []use{
 	{"projection/projectiontest", []string{testify}},
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
-	{"benchmarks", []string{goRedis, msgp}},
+	{"benchmarks", []string{esdb, goRedis, grpc, msgp, protobuf}}, // its own servers of the protocol, to compare with
 	{"internal/cli", []string{kong, progressbar}},
 	{"internal/redistest", []string{goRedis}},
 }
