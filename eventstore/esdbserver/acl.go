@@ -23,15 +23,27 @@ const (
 const allStream = "$all"
 
 // authorize returns the status access-denied when the caller may not do op
-// with a stream, or with $all. What is read or written in a metastream is the
-// metadata of its stream.
+// with a stream, or with $all.
 func (s *Server) authorize(ctx context.Context, op operation, stream string) error {
-	if (op == opWrite || op == opDelete) && stream == allStream {
+	ok, err := s.allowed(ctx, op, stream)
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	if !ok {
 		return accessDenied(ctx)
+	}
+	return nil
+}
+
+// allowed reports whether the caller may do op with a stream. What is read or
+// written in a metastream is the metadata of its stream.
+func (s *Server) allowed(ctx context.Context, op operation, stream string) (bool, error) {
+	if (op == opWrite || op == opDelete) && stream == allStream {
+		return false, nil
 	}
 	p := principalOf(ctx)
 	if p.admin() {
-		return nil
+		return true, nil
 	}
 	if orig, isMeta := strings.CutPrefix(stream, "$$"); isMeta {
 		stream = orig
@@ -42,13 +54,7 @@ func (s *Server) authorize(ctx context.Context, op operation, stream string) err
 		}
 	}
 	roles, err := s.roles(ctx, op, stream)
-	if err != nil {
-		return s.failed(ctx, err)
-	}
-	if p.hasRole(roles) {
-		return nil
-	}
-	return accessDenied(ctx)
+	return err == nil && p.hasRole(roles), err
 }
 
 // roles returns who may do op with a stream: by its own ACL, else by the

@@ -28,6 +28,17 @@ func exception(ctx context.Context, code codes.Code, name, message string, pairs
 	return status.Error(code, message)
 }
 
+// withoutTrailers returns ctx for a part of a call that answers for itself:
+// trailers speak of the whole call, and would gather there.
+func withoutTrailers(ctx context.Context) context.Context {
+	return grpc.NewContextWithServerTransportStream(ctx, noTrailers{})
+}
+
+type noTrailers struct{ grpc.ServerTransportStream }
+
+// SetTrailer implements [grpc.ServerTransportStream].
+func (noTrailers) SetTrailer(metadata.MD) error { return nil }
+
 func accessDenied(ctx context.Context) error {
 	return exception(ctx, codes.PermissionDenied, "access-denied", "Access Denied")
 }

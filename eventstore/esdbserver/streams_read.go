@@ -38,8 +38,12 @@ func (s *streamsServer) Read(req *streams.ReadReq, call streams.Streams_ReadServ
 	_, filtered := o.GetFilterOption().(*streams.ReadReq_Options_Filter)
 	_, subscribes := o.GetCountOption().(*streams.ReadReq_Options_Subscription)
 	_, counts := o.GetCountOption().(*streams.ReadReq_Options_Count)
+	_, unfiltered := o.GetFilterOption().(*streams.ReadReq_Options_NoFilter)
 	backwards := o.GetReadDirection() == streams.ReadReq_Options_Backwards
 	ctx := call.Context()
+	if !filtered && !unfiltered || !backwards && o.GetReadDirection() != streams.ReadReq_Options_Forwards {
+		return invalidCombination(o)
+	}
 	switch at := o.GetStreamOption().(type) {
 	case *streams.ReadReq_Options_Stream:
 		stream := nameOf(at.Stream.GetStreamIdentifier())
@@ -67,6 +71,10 @@ func (s *streamsServer) Read(req *streams.ReadReq, call streams.Streams_ReadServ
 			return r.readAll(ctx, at.All, f)
 		}
 	}
+	return invalidCombination(o)
+}
+
+func invalidCombination(o *streams.ReadReq_Options) error {
 	return status.Errorf(codes.InvalidArgument, "The combination of (%T, %T, %T, %v) is invalid.",
 		o.GetStreamOption(), o.GetCountOption(), o.GetFilterOption(), o.GetReadDirection())
 }
@@ -255,8 +263,8 @@ func (r *reading) resolve(ctx context.Context, link *eventstore.Recorded) (*even
 	if !found || err != nil {
 		return nil, false, nil //nolint:nilerr // not a link then
 	}
-	if r.authorize(ctx, opRead, stream) != nil {
-		return nil, true, nil
+	if ok, err := r.allowed(ctx, opRead, stream); err != nil || !ok {
+		return nil, true, err
 	}
 	for e, err := range r.store.Read(ctx, stream, eventstore.ReadOptions{From: eventstore.Version(revision) + 1, Limit: 1}) {
 		switch {

@@ -2,6 +2,7 @@ package esdbserver
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -17,7 +18,7 @@ const behind = 32
 
 // subscribe follows one stream.
 func (r *reading) subscribe(stream string, at *streams.ReadReq_Options_StreamOptions) error {
-	ctx, cancel := r.untilStop()
+	ctx, cancel := r.untilStop(stream)
 	defer cancel(nil)
 	last, err := r.lastVersion(ctx, stream)
 	if err != nil {
@@ -51,7 +52,7 @@ func (r *reading) subscribe(stream string, at *streams.ReadReq_Options_StreamOpt
 // subscribeAll follows all streams. It filters here rather than in the store,
 // because checkpoints count what was examined.
 func (r *reading) subscribeAll(at *streams.ReadReq_Options_AllOptions, f *filter) error {
-	ctx, cancel := r.untilStop()
+	ctx, cancel := r.untilStop(allStream)
 	defer cancel(nil)
 	var after eventstore.Position
 	var err error
@@ -69,7 +70,7 @@ func (r *reading) subscribeAll(at *streams.ReadReq_Options_AllOptions, f *filter
 	if err != nil {
 		return r.failed(ctx, err)
 	}
-	follow := following{reading: r, stream: allStream, filter: f, sent: after, examined: after}
+	follow := following{reading: r, stream: allStream, filter: f, examined: after, said: after}
 	if f != nil {
 		multiplier := r.options.GetFilter().GetCheckpointIntervalMultiplier()
 		if multiplier == 0 {
@@ -91,26 +92,50 @@ func (r *reading) subscribeAll(at *streams.ReadReq_Options_AllOptions, f *filter
 	return nil
 }
 
-// untilStop returns the context of the call, which ends when the server stops.
-func (r *reading) untilStop() (context.Context, context.CancelCauseFunc) {
+// rightsEvery is how often a subscription that waits looks whether its caller
+// may still read.
+const rightsEvery = time.Second
+
+// untilStop returns the context of the call, which ends when the server stops,
+// and when the caller loses the right to read the stream.
+func (r *reading) untilStop(stream string) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(r.call.Context())
 	go func() { // ends with the call
-		select {
-		case <-r.stopping:
-			cancel(errStopping)
-		case <-ctx.Done():
+		if err := r.watch(ctx, stream); err != nil {
+			cancel(err)
 		}
 	}()
 	return ctx, cancel
 }
 
-func (r *reading) ended(ctx context.Context, err error) error {
-	select {
-	case <-r.stopping:
-		return errStopping
-	default:
-		return r.failed(ctx, err)
+// watch returns why a subscription has to end, or nil when ctx is done.
+func (r *reading) watch(ctx context.Context, stream string) (err error) {
+	defer r.recovered(ctx, streams.Streams_Read_FullMethodName, &err)
+	var look <-chan time.Time
+	if !principalOf(ctx).admin() {
+		t := time.NewTicker(rightsEvery)
+		defer t.Stop()
+		look = t.C
 	}
+	for {
+		select {
+		case <-r.stopping:
+			return errStopping
+		case <-ctx.Done():
+			return nil
+		case <-look:
+			if ok, err := r.allowed(ctx, opRead, stream); err == nil && !ok {
+				return eventstore.ErrAccessDenied
+			}
+		}
+	}
+}
+
+func (r *reading) ended(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	return r.failed(ctx, err)
 }
 
 func (r *reading) confirm() error {
@@ -130,7 +155,7 @@ type following struct {
 	run      int                 // events since it last waited
 	count    uint64              // events examined since the last checkpoint of the interval
 	examined eventstore.Position // of the last event
-	sent     eventstore.Position // of the last event or checkpoint
+	said     eventstore.Position // of the last checkpoint, or where it began
 	checked  time.Time           // when the right to read was last looked at
 }
 
@@ -155,7 +180,6 @@ func (f *following) event(ctx context.Context, e *eventstore.Recorded) error {
 		if err := f.send(ctx, e); err != nil {
 			return err
 		}
-		f.sent = e.Position
 	}
 	if f.interval == 0 {
 		return nil
@@ -171,7 +195,7 @@ func (f *following) event(ctx context.Context, e *eventstore.Recorded) error {
 func (f *following) checkpoint() error {
 	f.count = 0
 	p := uint64(f.examined)
-	f.sent = f.examined
+	f.said = f.examined
 	return f.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{
 		Checkpoint: &streams.ReadResp_Checkpoint{CommitPosition: p, PreparePosition: p},
 	}})
@@ -186,7 +210,7 @@ func (f *following) caughtUp() error {
 		return nil
 	}
 	f.live = true
-	if f.interval > 0 && f.examined > f.sent {
+	if f.interval > 0 && f.examined > f.said {
 		if err := f.checkpoint(); err != nil {
 			return err
 		}
