@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,6 +16,50 @@ import (
 
 	"github.com/foldstream/foldstream/internal/redisproc"
 )
+
+// The scenario wire starts servers as processes of its own program.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "wire-server" {
+		if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestWireMeasuresEveryRow(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	args := []string{"wire", "-events", "500", "-appends", "20", "-runs", "1", "-big", "1000", "-data", t.TempDir(), "-json"}
+	require.NoError(t, run(t.Context(), args, &out, io.Discard))
+	rows := map[string]bool{}
+	passable := 0
+	for dec := json.NewDecoder(&out); ; {
+		var r wireRow
+		err := dec.Decode(&r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		rows[r.Name] = true
+		assert.Positive(t, r.Value, r.Name)
+		if r.Passed != nil {
+			assert.Positive(t, r.Bar, r.Name)
+			passable++
+		}
+	}
+	assert.Equal(t, 12, passable, "every bar of the issue is judged")
+	for _, name := range []string{
+		"ReadAll, ceiling", "ReadAll, plain", "ReadAll, esdbserver over memory", "SubscribeToAll, catch-up, esdbserver over logstore",
+		"append 1, sequential, esdbserver over memory", "raw 4 KiB write and sync", "append 1, 64 callers, logstore, durable",
+		"BatchAppend, 256 in flight, memory", "esdbstore, ReadAll", "esdbstore, append 1, 64 callers",
+		"server memory, 1000 events, 100 idle subscriptions",
+	} {
+		assert.True(t, rows[name], name)
+	}
+}
 
 func TestScenariosMeasureAndCheck(t *testing.T) {
 	for _, program := range []string{"redis-server", "redis-benchmark"} {
@@ -46,6 +92,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"nonsense"}, {"projection", "rebuild"}, {"projection", "-events", "0"}, {"projection", "-zipf", "0.5"},
 		{"projection", "-types", "odd"}, {"projection", "-nonsense"},
+		{"wire", "-runs", "0"}, {"wire", "more"}, {"wire", "-nonsense"},
 	} {
 		require.ErrorIs(t, run(context.Background(), args, io.Discard, io.Discard), errUsage, args)
 	}

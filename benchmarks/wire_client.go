@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -35,11 +36,11 @@ type remote struct {
 
 // start starts a server with the arguments of the scenario wire-server.
 func (w *wire) start(ctx context.Context, args ...string) (*remote, error) {
-	path, first, err := self()
+	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, path, append(append(first, "wire-server"), args...)...) //nolint:gosec // this program itself
+	cmd := exec.CommandContext(ctx, self, append([]string{"wire-server"}, args...)...) //nolint:gosec // this program
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -184,20 +185,23 @@ func (r *remote) batchAppend(ctx context.Context, inFlight, n int) (int, error) 
 		received <- nil
 	}()
 	data := make([]byte, wirePayload)
+	metadata := map[string]string{"type": "order.placed", "content-type": "application/json"}
+	id := eventstore.NewID() // counted up, because making them would cost more than sending them
 	for i := range n {
+		binary.BigEndian.PutUint64(id[8:], uint64(i))
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return i, <-received
 		}
 		req := &streams.BatchAppendReq{
-			CorrelationId: structured(eventstore.NewID()),
+			CorrelationId: structured(id),
 			Options: &streams.BatchAppendReq_Options{
 				StreamIdentifier:       &shared.StreamIdentifier{StreamName: []byte("batch-" + strconv.Itoa(i%1000))},
 				ExpectedStreamPosition: &streams.BatchAppendReq_Options_Any{Any: &emptypb.Empty{}},
 			},
 			ProposedMessages: []*streams.BatchAppendReq_ProposedMessage{{
-				Id: structured(eventstore.NewID()), Metadata: map[string]string{"type": "order.placed", "content-type": "application/json"}, Data: data,
+				Id: structured(id), Metadata: metadata, Data: data,
 			}},
 			IsFinal: true,
 		}

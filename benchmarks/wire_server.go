@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"runtime/debug"
 	"strconv"
 
@@ -236,10 +235,3 @@ func (passing) Unmarshal(data mem.BufferSlice, v any) error { return generated.U
 
 // Name implements [encoding.CodecV2].
 func (passing) Name() string { return "proto" }
-
-// self starts a server as a process of this program. It is a variable for
-// tests, whose program is another.
-var self = func() (string, []string, error) {
-	path, err := os.Executable()
-	return path, nil, err
-}
