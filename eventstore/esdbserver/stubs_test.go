@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/memstore"
@@ -68,7 +69,7 @@ func proposal(id eventstore.ID, typ, data string) *streams.AppendReq_ProposedMes
 	}
 }
 
-// proposals returns events with new ids, whose data is their index.
+// proposalsOf returns events with new ids, whose data is their index.
 func proposalsOf(n int) []*streams.AppendReq_ProposedMessage {
 	ps := make([]*streams.AppendReq_ProposedMessage, n)
 	for i := range ps {
@@ -149,7 +150,7 @@ func (c stub) mustAppend(stream string, n int) {
 	require.NotNil(c.t, resp.GetSuccess(), "%v", resp)
 }
 
-// A reading is what a ReadReq asks for; change makes other ones of it.
+// A change makes another request of the one that reads everything.
 type change func(*streams.ReadReq_Options)
 
 func reading(changes ...change) *streams.ReadReq {
@@ -225,6 +226,7 @@ func live(o *streams.ReadReq_Options) {
 // filtered reads what by chooses, with a checkpoint after multiplier times
 // window events. A window of 0 stands for the default.
 func filtered(by *streams.ReadReq_Options_FilterOptions, window, multiplier uint32) change {
+	by, _ = proto.Clone(by).(*streams.ReadReq_Options_FilterOptions)
 	by.CheckpointIntervalMultiplier = multiplier
 	by.Window = &streams.ReadReq_Options_FilterOptions_Count{Count: empty}
 	if window > 0 {
@@ -388,21 +390,12 @@ func (s subscribed) next(n int) []string {
 	return out
 }
 
-// end returns the code, the message and the trailers of the end, which must
-// come next.
+// end returns the code and the trailers of the end, which must come next.
 func (s subscribed) end() (codes.Code, metadata.MD) {
 	s.t.Helper()
 	r, err := s.call.Recv()
 	require.Error(s.t, err, "%v", r)
 	return status.Code(err), s.call.Trailer()
-}
-
-// userEvents is the position after the system events of a new server.
-func firstUserPosition(t *testing.T, store eventstore.Store) eventstore.Position {
-	t.Helper()
-	head, err := store.Head(t.Context())
-	require.NoError(t, err)
-	return head + 1
 }
 
 // roomy returns a store that takes more than the server lets through.
