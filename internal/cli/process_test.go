@@ -152,7 +152,7 @@ type server struct {
 // serve starts a server on a free port unless args say which.
 func serve(t *testing.T, args ...string) *server {
 	t.Helper()
-	args = append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
+	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "info"}, args...)
 	s := &server{process: start(t, args...)}
 	var ok bool
 	s.url, ok = strings.CutPrefix(s.line(t), "connect to  ")

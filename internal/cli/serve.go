@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ type serveCommand struct {
 	MaxAppendSize byteSize      `default:"1MiB" placeholder:"SIZE" help:"Largest append in bytes, or such as 512KiB; at most 16MiB (${default})."`
 	Advertise     string        `placeholder:"HOST:PORT" help:"Address that clients are told to dial; by default the one listened on."`
 	StopTimeout   time.Duration `default:"5s" help:"How long calls that were accepted may take once it is told to stop (${default})."`
-	LogLevel      slog.Level    `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
+	LogLevel      slog.Level    `default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
 }
 
 // Help implements kong.HelpProvider.
@@ -84,11 +85,13 @@ func (c *serveCommand) Run(ctx context.Context, w *world) (err error) {
 		return err
 	}
 	defer func() { _ = l.Close() }() // Serve has closed it, unless it was not reached
+	defer saveMemory(w.getenv)()
 	store, err := c.openStore(log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	debug.FreeOSMemory() // building the index of a large store leaves as much behind as it keeps
 
 	p := c.place(l.Addr())
 	opts.Advertise = p.advertise
