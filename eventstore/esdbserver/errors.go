@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -24,8 +25,20 @@ const (
 // exception returns a status and sets the trailers that say what it is. pairs
 // are further trailers.
 func exception(ctx context.Context, code codes.Code, name, message string, pairs ...string) error {
+	for i := range pairs {
+		pairs[i] = strings.Map(printable, pairs[i])
+	}
 	_ = grpc.SetTrailer(ctx, metadata.Pairs(append([]string{trailerException, name}, pairs...)...))
 	return status.Error(code, message)
+}
+
+// printable replaces what HTTP/2 allows in no trailer, but EventStoreDB in the
+// name of a stream: the client would see a broken protocol instead of the error.
+func printable(r rune) rune {
+	if r < ' ' || r == '\x7f' {
+		return '\uFFFD'
+	}
+	return r
 }
 
 // withoutTrailers returns ctx for a part of a call that answers for itself:

@@ -3,6 +3,7 @@ package esdbserver
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -77,6 +78,7 @@ func (p *batch) tooLarge(limit int) *streams.BatchAppendResp {
 }
 
 func (p *batch) refused(code codes.Code, message string, detail proto.Message) *streams.BatchAppendResp {
+	message = strings.ToValidUTF8(message, "\uFFFD") // of a store's error; else it could not be sent
 	st := &rpcstatus.Status{Code: int32(code), Message: message}
 	if d, err := anypb.New(detail); err == nil {
 		st.Details = []*anypb.Any{d}
