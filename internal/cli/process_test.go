@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -189,5 +188,3 @@ func (p *process) all(t *testing.T) string {
 	require.NoError(t, err)
 	return string(text)
 }
-
-var stops = []os.Signal{syscall.SIGTERM, os.Interrupt}
