@@ -35,7 +35,7 @@ func serveOn(t *testing.T, l net.Listener, store eventstore.Store, opts *esdbser
 	if opts == nil {
 		opts = &esdbserver.Options{Logger: slog.New(slog.DiscardHandler)}
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // ends in Cleanup, after the test's own context
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	s := esdbserver.New(store, opts)
 	go func() {

@@ -1,7 +1,6 @@
 package esdbserver_test
 
 import (
-	"errors"
 	"io"
 	"math"
 	"strconv"
@@ -101,7 +100,7 @@ func TestCombinationsThatCannotBeRead(t *testing.T) {
 		{"a subscription backwards", []change{ofStream("s", atStart), live, backwards}, codes.InvalidArgument},
 		{"a subscription to $all backwards", []change{ofAll(atStart), live, backwards}, codes.InvalidArgument},
 		{"a filtered one", []change{ofAll(atStart), live, backwards, filter}, codes.InvalidArgument},
-		{"nothing said", []change{func(o *streams.ReadReq_Options) { *o = streams.ReadReq_Options{} }}, codes.InvalidArgument}, //nolint:govet // a new message
+		{"nothing said", []change{func(o *streams.ReadReq_Options) { *o = streams.ReadReq_Options{} }}, codes.InvalidArgument},
 		{"no form of ids", []change{ofStream("s", atStart), func(o *streams.ReadReq_Options) { o.UuidOption = nil }}, codes.InvalidArgument},
 		{"no stream", nil, codes.InvalidArgument},
 		{"no count", []change{ofStream("s", atStart), func(o *streams.ReadReq_Options) { o.CountOption = nil }}, codes.InvalidArgument},
@@ -282,7 +281,7 @@ func TestTheOfficialClientReads(t *testing.T) {
 		defer none.Close()
 		_, err = none.Recv()
 		var known *esdb.Error
-		require.True(t, errors.As(err, &known))
+		require.ErrorAs(t, err, &known)
 		assert.Equal(t, esdb.ErrorCodeResourceNotFound, known.Code())
 	})
 }

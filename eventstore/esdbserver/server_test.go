@@ -142,7 +142,7 @@ func TestStoppingAnswersWhatWasAccepted(t *testing.T) {
 	defer func() { _ = sub.Close() }()
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.AppendToStream(context.Background(), "slow-1", esdb.AppendToStreamOptions{}, esdb.EventData{EventType: "x", Data: []byte("{}")}) //nolint:usetesting // must outlive nothing
+		_, err := c.AppendToStream(context.Background(), "slow-1", esdb.AppendToStreamOptions{}, esdb.EventData{EventType: "x", Data: []byte("{}")})
 		done <- err
 	}()
 	<-store.entered

@@ -136,7 +136,7 @@ func (r *reading) ends(ctx context.Context, stream string, opts eventstore.ReadO
 	}
 	last, err := r.lastVersion(ctx, stream)
 	if err != nil || last == 0 {
-		return nil //nolint:nilerr // the events were sent; this is an extra
+		return nil // the events were sent; this is an extra
 	}
 	return r.call.Send(&streams.ReadResp{Content: &streams.ReadResp_LastStreamPosition{LastStreamPosition: uint64(last) - 1}})
 }
@@ -261,7 +261,7 @@ func (r *reading) resolve(ctx context.Context, link *eventstore.Recorded) (*even
 	number, stream, found := strings.Cut(string(link.Data), "@")
 	revision, err := strconv.ParseUint(number, 10, 63)
 	if !found || err != nil {
-		return nil, false, nil //nolint:nilerr // not a link then
+		return nil, false, nil // not a link then
 	}
 	if ok, err := r.allowed(ctx, opRead, stream); err != nil || !ok {
 		return nil, true, err
