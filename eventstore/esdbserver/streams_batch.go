@@ -53,6 +53,7 @@ func (s *streamsServer) BatchAppend(call streams.Streams_BatchAppendServer) erro
 	b := &batches{
 		streamsServer: s, open: make(map[eventstore.ID]*batch), lanes: make(map[string][]*batch),
 		slots: make(chan struct{}, batchSlots), answers: make(chan *streams.BatchAppendResp, batchSlots),
+		idle: make(chan *batch), over: make(chan struct{}),
 	}
 	received, sent, done := make(chan error, 1), make(chan error, 1), make(chan struct{})
 	go func() { received <- b.receive(ctx, call) }() // ends with the call
@@ -81,6 +82,8 @@ type batches struct {
 	slots   chan struct{} // taken by what is on its way to the store
 	answers chan *streams.BatchAppendResp
 	running sync.WaitGroup // what will still answer
+	idle    chan *batch    // to a worker that waits for one
+	over    chan struct{}  // closed when there will be none
 
 	mu    sync.Mutex
 	ended bool                     // nothing more is taken
@@ -129,6 +132,7 @@ func (b *batches) finish() {
 		b.settle(p)
 	}
 	b.mu.Unlock()
+	close(b.over)
 	b.running.Wait()
 }
 

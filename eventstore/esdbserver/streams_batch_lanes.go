@@ -31,12 +31,28 @@ func (b *batches) dispatch(ctx context.Context, p *batch) error {
 		return nil
 	}
 	b.lanes[p.stream] = nil
-	b.running.Go(func() {
-		for p := p; p != nil; p = b.next(p.stream) {
+	select {
+	case b.idle <- p:
+	default:
+		b.running.Go(func() { b.work(ctx, p) })
+	}
+	return nil
+}
+
+// work carries out a batch and those that wait behind it, and then others as
+// they come, until there will be no more. A goroutine for each batch would
+// spend a sixth of the time on growing its stack.
+func (b *batches) work(ctx context.Context, p *batch) {
+	for {
+		for ; p != nil; p = b.next(p.stream) {
 			b.carryOut(ctx, p)
 		}
-	})
-	return nil
+		select {
+		case p = <-b.idle:
+		case <-b.over:
+			return
+		}
+	}
 }
 
 // next returns the batch that waits longest for a stream, or nil.

@@ -1,7 +1,7 @@
 package streamrules
 
 import (
-	"encoding/binary"
+	"hash/maphash"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -18,6 +18,7 @@ const RecentLimit = 1 << 16
 // pointers, so that the garbage collector need not look into it.
 type Recent struct {
 	ring  []mark
+	seed  maphash.Seed
 	next  int      // the oldest, once the ring is full
 	table []uint32 // index into ring plus one; 0 is free; a power of two, at least twice as long as ring
 }
@@ -65,13 +66,16 @@ func (r *Recent) slot(id eventstore.ID) int {
 	}
 }
 
+// home returns where id would like to be. The hash has a random seed: ids come
+// from outside, counted up by some and chosen by others to collide.
 func (r *Recent) home(id eventstore.ID) int {
-	h := binary.LittleEndian.Uint64(id[:8]) ^ binary.LittleEndian.Uint64(id[8:])
-	h *= 0x9E3779B97F4A7C15
-	return int(h>>32) & (len(r.table) - 1)
+	return int(maphash.Bytes(r.seed, id[:])) & (len(r.table) - 1)
 }
 
 func (r *Recent) grow() {
+	if r.table == nil {
+		r.seed = maphash.MakeSeed()
+	}
 	r.table = make([]uint32, max(64, 2*len(r.table)))
 	for i := range r.ring {
 		r.table[r.slot(r.ring[i].id)] = uint32(i) + 1

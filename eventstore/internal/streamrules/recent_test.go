@@ -37,3 +37,25 @@ func TestRecentAgreesWithAMap(t *testing.T) {
 		require.Equal(t, want, r.Find(probe))
 	}
 }
+
+// Ids may be numbers counted up in any of their bytes. A hash that does not see
+// some bytes makes every append slower than the one before.
+func TestCountedIDsDoNotCollide(t *testing.T) {
+	t.Parallel()
+	for at := range 14 {
+		var r Recent
+		for i := range 20_000 {
+			var id eventstore.ID
+			id[at], id[at+1], id[at+2] = byte(i>>16), byte(i>>8), byte(i)
+			r.Add(id, eventstore.Position(i+1))
+		}
+		longest, run := 0, 0
+		for _, i := range r.table {
+			if run++; i == 0 {
+				run = 0
+			}
+			longest = max(longest, run)
+		}
+		require.Less(t, longest, 500, "a run of so many taken places makes searching slow; byte %d", at)
+	}
+}
