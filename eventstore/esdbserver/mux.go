@@ -34,7 +34,9 @@ type mux struct {
 func newMux(l net.Listener, conf *tls.Config) *mux {
 	if conf != nil {
 		conf = conf.Clone()
-		conf.NextProtos = []string{"h2", "http/1.1"}
+		// Who offers both, such as curl, asks for /health/live: gRPC clients offer
+		// HTTP/2 alone. The server's order decides (RFC 7301, section 3.2).
+		conf.NextProtos = []string{"http/1.1", "h2"}
 	}
 	return &mux{l: l, tls: conf, rpc: newHandOver(l.Addr()), web: newHandOver(l.Addr()), fresh: make(map[net.Conn]struct{})}
 }

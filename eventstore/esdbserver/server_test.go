@@ -203,7 +203,7 @@ func TestTLS(t *testing.T) {
 	s := serve(t, memstore.New(nil), &esdbserver.Options{
 		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, Users: esdbserver.DefaultUsers(),
 	})
-	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	web := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
 	defer web.CloseIdleConnections()
 	code, _ := get(t, web, "https://"+s.addr+"/health/live")
 	assert.Equal(t, http.StatusNoContent, code)
