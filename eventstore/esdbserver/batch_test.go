@@ -262,8 +262,10 @@ func TestHalfAClosedCallIsAnsweredToItsEnd(t *testing.T) {
 	b.send("a", batchOptions("slow-1", wantAny), true, batched(1, "")...)
 	b.send("b", batchOptions("s", wantAny), false, batched(1, "")...)
 	<-store.entered
-	go func() { close(store.release) }()
-	assert.ElementsMatch(t, []string{"a slow-1: 0 @9", "b s: DeadlineExceeded Timeout"}, b.rest())
+	require.NoError(t, b.call.CloseSend())
+	assert.Equal(t, "b s: DeadlineExceeded Timeout", b.next(), "it can never be completed")
+	close(store.release)
+	assert.Equal(t, []string{"a slow-1: 0 @9"}, b.rest())
 }
 
 // A store that is slow for one stream holds up only that stream.
@@ -284,11 +286,15 @@ func TestStoppingAnswersTheBatchesOnTheirWay(t *testing.T) {
 	t.Parallel()
 	store := &slowStore{Store: memstore.New(nil), entered: make(chan struct{}, 1), release: make(chan struct{})}
 	s := serve(t, store, nil)
+	sub := s.stub(t).subscribe(ofStream("s", atStart))
+	assert.Equal(t, around(), sub.next(2))
 	b := s.stub(t).batch()
 	b.send("a", batchOptions("slow-1", wantAny), true, batched(1, "")...)
 	<-store.entered
 	var stopping sync.WaitGroup
 	stopping.Go(s.stop)
+	code, _ := sub.end() // it is stopping
+	assert.Equal(t, codes.Canceled, code)
 	close(store.release)
 	assert.Equal(t, "a slow-1: 0 @9", b.next())
 	_, err := b.call.Recv()
