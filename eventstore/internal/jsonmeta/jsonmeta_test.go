@@ -29,7 +29,7 @@ func TestWhatPairsCannotSayIsKept(t *testing.T) {
 	assert.Equal(t, "b", m.Get(eventstore.KeyCausationID))
 	assert.JSONEq(t, `{"x":[1]}`, m.Get("o"))
 	assert.Equal(t, "null", m.Get("z"))
-	assert.Equal(t, []byte(given), []byte(m.Get(eventstore.KeyRaw)), "to the byte")
+	assert.Equal(t, given, m.Get(eventstore.KeyRaw)) //nolint:testifylint // to the byte
 	assert.Equal(t, eventstore.NewMetadata(eventstore.KeyRaw, "\x00\xff"), jsonmeta.Decode([]byte("\x00\xff")))
 }
 
