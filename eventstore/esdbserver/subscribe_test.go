@@ -166,7 +166,6 @@ func TestCheckpointsOfFilteredSubscriptions(t *testing.T) {
 		{"not twice", []change{ofAll(atStart), filtered(none, 5, 2)}, []string{"checkpoint 10/10", "checkpoint 20/20"}},
 		{"counted from where it begins", []change{ofAll(5), filtered(none, 10, 1)}, []string{"checkpoint 15/15", "checkpoint 20/20"}},
 		{"at the end, never the highest position", []change{ofAll(atStart), filtered(none, 100, 1)}, []string{"checkpoint 20/20"}},
-		{"the default window is 32", []change{ofAll(atStart), filtered(none, 0, 1)}, []string{"checkpoint 20/20"}},
 		{"nothing to examine", []change{ofAll(20), filtered(none, 1, 1)}, nil},
 		{"from the end", []change{ofAll(atEnd), filtered(none, 1, 1)}, nil},
 		{"beyond the end", []change{ofAll(30), filtered(none, 1, 1)}, nil},
@@ -175,6 +174,30 @@ func TestCheckpointsOfFilteredSubscriptions(t *testing.T) {
 		assert.Equal(t, around(x.want...), c.subscribe(x.changes...).next(len(x.want)+2), x.what)
 	}
 	assert.NotContains(t, c.subscribe(ofAll(atStart)).next(22), "checkpoint 20/20", "none without a filter")
+}
+
+// More events than the window, or any window would do.
+func TestAWindowThatIsNotGivenIs32Events(t *testing.T) {
+	t.Parallel()
+	none := byType("", "none")
+	c := stubOf(t, memstore.New(nil))
+	c.mustAppend("s", 62) // 70 in all
+	assert.Equal(t, around("checkpoint 32/32", "checkpoint 64/64", "checkpoint 70/70"), c.subscribe(ofAll(atStart), filtered(none, 0, 1)).next(5))
+	assert.Equal(t, around("checkpoint 64/64", "checkpoint 70/70"), c.subscribe(ofAll(atStart), filtered(none, 0, 2)).next(4))
+}
+
+// Taken as it is, it would lie after all events to come.
+func TestTheHighestPositionMeansTheEnd(t *testing.T) {
+	t.Parallel()
+	c := stubOf(t, memstore.New(nil))
+	c.mustAppend("a", 1)
+	end := ofAllAt(math.MaxUint64, math.MaxUint64)
+	all, some := c.subscribe(end), c.subscribe(end, filtered(byStream("", "a"), 1, 1))
+	assert.Equal(t, around(), all.next(2))
+	assert.Equal(t, around(), some.next(2))
+	c.mustAppend("a", 1)
+	assert.Equal(t, []string{"a/1"}, all.next(1))
+	assert.Equal(t, []string{"a/1", "checkpoint 10/10"}, some.next(2))
 }
 
 func TestCheckpointsGoOnLive(t *testing.T) {
