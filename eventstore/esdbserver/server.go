@@ -38,7 +38,7 @@ type Options struct {
 	Advertise     string        // host:port that clients are told to dial; default the listener's address
 	TLS           *tls.Config   // nil means plain text
 	Users         []User        // nil means that everyone is an administrator
-	StopTimeout   time.Duration // how long Serve waits for calls that it accepted; default 5 s
+	StopTimeout   time.Duration // how long Serve waits for calls that it accepted, and for clients to take what they are sent; default 5 s
 	Logger        *slog.Logger  // default slog.Default
 }
 

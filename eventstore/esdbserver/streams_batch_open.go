@@ -58,9 +58,7 @@ func deadlineOf(o *streams.BatchAppendReq_Options) time.Time {
 func (b *batches) add(ctx context.Context, id eventstore.ID, p *batch, req *streams.BatchAppendReq, refusal *streams.BatchAppendResp) (bool, *streams.BatchAppendResp) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p.done { // answered before
-		refusal = nil
-	} else if refusal == nil {
+	if !p.done && refusal == nil { // else answered before
 		refusal = b.take(ctx, p, req)
 	}
 	if refusal != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -18,8 +19,8 @@ const behind = 32
 
 // subscribe follows one stream.
 func (r *reading) subscribe(stream string, at *streams.ReadReq_Options_StreamOptions) error {
-	ctx, cancel := r.untilStop(stream)
-	defer cancel(nil)
+	ctx, stop := r.untilStop(stream)
+	defer stop()
 	last, err := r.lastVersion(ctx, stream)
 	if err != nil {
 		return r.failed(ctx, err) // such as a tombstone, before the confirmation
@@ -52,8 +53,8 @@ func (r *reading) subscribe(stream string, at *streams.ReadReq_Options_StreamOpt
 // subscribeAll follows all streams. It filters here rather than in the store,
 // because checkpoints count what was examined.
 func (r *reading) subscribeAll(at *streams.ReadReq_Options_AllOptions, f *filter) error {
-	ctx, cancel := r.untilStop(allStream)
-	defer cancel(nil)
+	ctx, stop := r.untilStop(allStream)
+	defer stop()
 	var after eventstore.Position
 	var err error
 	switch o := at.GetAllOption().(type) {
@@ -97,15 +98,20 @@ func (r *reading) subscribeAll(at *streams.ReadReq_Options_AllOptions, f *filter
 const rightsEvery = time.Second
 
 // untilStop returns the context of the call, which ends when the server stops,
-// and when the caller loses the right to read the stream.
-func (r *reading) untilStop(stream string) (context.Context, context.CancelCauseFunc) {
+// and when the caller loses the right to read the stream. The function ends it
+// too, and what watches for that.
+func (r *reading) untilStop(stream string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(r.call.Context())
-	go func() { // ends with the call
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		if err := r.watch(ctx, stream); err != nil {
 			cancel(err)
 		}
-	}()
-	return ctx, cancel
+	})
+	return ctx, func() {
+		cancel(nil)
+		watching.Wait()
+	}
 }
 
 // watch returns why a subscription has to end, or nil when ctx is done.
