@@ -138,28 +138,34 @@ func (w *wire) wants(names ...string) bool {
 
 // A contender is one of several things that are measured in turn.
 type contender struct {
-	name string
-	run  func(context.Context) (int, error) // returns how many events it took
+	name   string
+	run    func(context.Context) (int, error) // returns how many events it took
+	server *remote                            // that it talks to; nil if there is none
 }
 
 // race measures contenders in turns, so that the machine's moods hit all of
-// them, and returns events per second of each.
+// them, and returns events per second of each. It also says how much processor
+// time an event took on both sides, which neighbours disturb less.
 func (w *wire) race(ctx context.Context, what string, all ...contender) (map[string][]float64, error) {
 	rates := make(map[string][]float64)
 	for run := range w.runs + 1 {
 		for _, c := range all {
 			runtime.GC()
+			client, server := processorTime(os.Getpid()), c.server.processorTime()
 			start := time.Now()
 			n, err := c.run(ctx)
+			took := time.Since(start)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", what, c.name, err)
 			}
 			if run == 0 {
 				continue // warms up
 			}
-			rate := float64(n) / time.Since(start).Seconds()
+			rate := float64(n) / took.Seconds()
 			rates[c.name] = append(rates[c.name], rate)
-			w.say("%s, %s, run %d: %.0f/s", what, c.name, run, rate)
+			client, server = processorTime(os.Getpid())-client, c.server.processorTime()-server
+			w.say("%s, %s, run %d: %.0f/s; processor time of the client %.1f us an event, of the server %.1f us",
+				what, c.name, run, rate, client.Seconds()*1e6/float64(n), server.Seconds()*1e6/float64(n))
 		}
 	}
 	return rates, nil

@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -210,21 +209,4 @@ func (r *remote) batchAppend(ctx context.Context, inFlight, n int) (int, error) 
 		}
 	}
 	return n, errors.Join(<-received, call.CloseSend())
-}
-
-// anonymous returns the memory of a process that is not in the page cache, in
-// bytes.
-func anonymous(pid int) (float64, error) {
-	f, err := os.Open(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = f.Close() }()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if rest, ok := strings.CutPrefix(s.Text(), "RssAnon:"); ok {
-			kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kb * 1024, err
-		}
-	}
-	return 0, errors.New("the kernel does not tell RssAnon")
 }

@@ -52,7 +52,7 @@ func (w *wire) reads(ctx context.Context) error {
 			if what == up {
 				run = servers[k].catchUp
 			}
-			contenders = append(contenders, contender{k, run})
+			contenders = append(contenders, contender{k, run, servers[k]})
 		}
 		rates, err := w.race(ctx, what, contenders...)
 		if err != nil {
@@ -83,7 +83,8 @@ func (w *wire) appendOne(ctx context.Context) error {
 		return err
 	}
 	defer ours.stop()
-	rates, err := w.race(ctx, name, contender{"ceiling", ceiling.appender(1, w.appends)}, contender{"esdbserver over memory", ours.appender(1, w.appends)})
+	rates, err := w.race(ctx, name,
+		contender{"ceiling", ceiling.appender(1, w.appends), ceiling}, contender{"esdbserver over memory", ours.appender(1, w.appends), ours})
 	if err != nil {
 		return err
 	}
@@ -102,13 +103,27 @@ func (w *wire) appendMany(ctx context.Context) error {
 		return err
 	}
 	defer ours.stop()
-	raw := contender{"raw 4 KiB write and sync", func(context.Context) (int, error) { return rawSyncs(w.dir, w.appends/5+1) }}
-	rates, err := w.race(ctx, name, raw, contender{"esdbserver", ours.appender(64, 10*w.appends)})
+	ceiling, err := w.start(ctx, "-kind", "ceiling", "-events", "1")
+	if err != nil {
+		return err
+	}
+	defer ceiling.stop()
+	memory, err := w.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer memory.stop()
+	raw := contender{"raw 4 KiB write and sync", func(context.Context) (int, error) { return rawSyncs(w.dir, w.appends/5+1) }, nil}
+	many := func(name string, r *remote) contender { return contender{name, r.appender(64, 10*w.appends), r} }
+	rates, err := w.race(ctx, "append 1, 64 callers", raw, many("ceiling", ceiling), many("memory", memory), many("logstore, durable", ours))
 	if err != nil {
 		return err
 	}
 	syncs := w.add("raw 4 KiB write and sync", "/s", rates["raw 4 KiB write and sync"]).Value
-	r := w.add(name, "events/s", rates["esdbserver"])
+	w.add("append 1, 64 callers, ceiling", "events/s", rates["ceiling"])
+	w.add("append 1, 64 callers, memory", "events/s", rates["memory"])
+	r := w.add(name, "events/s", rates["logstore, durable"])
+	r.Of, r.Ratio = "the ceiling", r.Value/median(rates["ceiling"])
 	r.atLeast(barMany * min(1, syncs/barManySyncs)) // a slower disk lowers it, a faster one does not raise it
 	return nil
 }
@@ -144,6 +159,11 @@ func (w *wire) batches(ctx context.Context) error {
 	if !w.wants(name+"memory", name+"logstore, durable") {
 		return nil
 	}
+	ceiling, err := w.start(ctx, "-kind", "ceiling", "-events", "1")
+	if err != nil {
+		return err
+	}
+	defer ceiling.stop()
 	memory, err := w.start(ctx)
 	if err != nil {
 		return err
@@ -154,15 +174,21 @@ func (w *wire) batches(ctx context.Context) error {
 		return err
 	}
 	defer log.stop()
-	to := func(r *remote) func(context.Context) (int, error) {
-		return func(ctx context.Context) (int, error) { return r.batchAppend(ctx, 256, 20*w.appends) }
+	to := func(name string, r *remote) contender {
+		return contender{name, func(ctx context.Context) (int, error) { return r.batchAppend(ctx, 256, 20*w.appends) }, r}
 	}
-	rates, err := w.race(ctx, "BatchAppend, 256 in flight", contender{"memory", to(memory)}, contender{"logstore, durable", to(log)})
+	rates, err := w.race(ctx, "BatchAppend, 256 in flight", to("ceiling", ceiling), to("memory", memory), to("logstore, durable", log))
 	if err != nil {
 		return err
 	}
-	w.add(name+"memory", "events/s", rates["memory"]).atLeast(barBatches)
-	w.add(name+"logstore, durable", "events/s", rates["logstore, durable"])
+	w.add(name+"ceiling", "events/s", rates["ceiling"])
+	for _, store := range []string{"memory", "logstore, durable"} {
+		r := w.add(name+store, "events/s", rates[store])
+		r.Of, r.Ratio = "the ceiling", r.Value/median(rates["ceiling"])
+		if store == "memory" {
+			r.atLeast(barBatches)
+		}
+	}
 	return nil
 }
 
@@ -191,7 +217,7 @@ func (w *wire) driver(ctx context.Context) error {
 			n++
 		}
 		return n, nil
-	}}
+	}, r}
 	follow := contender{"SubscribeAll, catch-up", func(ctx context.Context) (int, error) {
 		n := 0
 		for m, err := range store.SubscribeAll(ctx, eventstore.SubscribeAllOptions{}) {
@@ -204,8 +230,8 @@ func (w *wire) driver(ctx context.Context) error {
 			n++
 		}
 		return n, nil
-	}}
-	bare := contender{"bare client, ReadAll", r.readAll}
+	}, r}
+	bare := contender{"bare client, ReadAll", r.readAll, r}
 	rates, err := w.race(ctx, "esdbstore", bare, scan, follow)
 	if err != nil {
 		return err
@@ -213,16 +239,16 @@ func (w *wire) driver(ctx context.Context) error {
 	w.add("bare client, ReadAll", "events/s", rates["bare client, ReadAll"])
 	w.add(name+"ReadAll", "events/s", rates["ReadAll"])
 	w.add(name+"SubscribeAll, catch-up", "events/s", rates["SubscribeAll, catch-up"])
-	write := func(callers, n int) func(context.Context) (int, error) {
-		return func(ctx context.Context) (int, error) {
+	write := func(name string, callers, n int) contender {
+		return contender{name, func(ctx context.Context) (int, error) {
 			return n, share(callers, n, func(i int) error {
 				e := eventstore.Event{Type: "order.placed", ContentType: eventstore.ContentTypeJSON, Data: make([]byte, wirePayload)}
 				_, err := store.Append(ctx, "driver-"+strconv.Itoa(i%1000), eventstore.Any, e)
 				return err
 			})
-		}
+		}, r}
 	}
-	rates, err = w.race(ctx, "esdbstore", contender{"append 1, sequential", write(1, w.appends)}, contender{"append 1, 64 callers", write(64, 10*w.appends)})
+	rates, err = w.race(ctx, "esdbstore", write("append 1, sequential", 1, w.appends), write("append 1, 64 callers", 64, 10*w.appends))
 	if err != nil {
 		return err
 	}
