@@ -45,6 +45,10 @@ type Options struct {
 // maxMessage is the largest message taken from a client, as in EventStoreDB.
 const maxMessage = 16 << 20
 
+// streamWorkers is how many goroutines wait for calls; with more calls than
+// that each has one of its own.
+const streamWorkers = 64
+
 // A Server answers EventStoreDB clients from a store.
 type Server struct {
 	store    eventstore.Store
@@ -154,6 +158,8 @@ func (s *Server) newGRPC(groups persistent.PersistentSubscriptionsServer) *grpc.
 		// The official clients ping every 10 s, with or without calls.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
+		// The stack of a goroutine that is kept has grown already.
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),
 	)
