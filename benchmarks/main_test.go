@@ -61,6 +61,16 @@ func TestWireMeasuresEveryRow(t *testing.T) {
 	}
 }
 
+func TestWireTakesNoPartForTheWhole(t *testing.T) {
+	t.Parallel()
+	part := func(context.Context) (int, error) { return 9, nil }
+	_, err := complete(10, part)(t.Context())
+	require.ErrorContains(t, err, "9 events came, there are 10")
+	n, err := complete(9, part)(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 9, n)
+}
+
 func TestScenariosMeasureAndCheck(t *testing.T) {
 	for _, program := range []string{"redis-server", "redis-benchmark"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -92,7 +102,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"nonsense"}, {"projection", "rebuild"}, {"projection", "-events", "0"}, {"projection", "-zipf", "0.5"},
 		{"projection", "-types", "odd"}, {"projection", "-nonsense"},
-		{"wire", "-runs", "0"}, {"wire", "more"}, {"wire", "-nonsense"},
+		{"wire", "-runs", "0"}, {"wire", "more"}, {"wire", "-nonsense"}, {"wire", "-only", "nonsense"},
 	} {
 		require.ErrorIs(t, run(context.Background(), args, io.Discard, io.Discard), errUsage, args)
 	}

@@ -105,6 +105,9 @@ func runWire(ctx context.Context, args []string, stdout, stderr io.Writer) error
 			return err
 		}
 	}
+	if len(w.rows) == 0 {
+		return fmt.Errorf("%w: -only %q: no row's name contains it", errUsage, c.only)
+	}
 	for _, r := range w.rows {
 		if c.json {
 			if err := json.NewEncoder(stdout).Encode(r); err != nil {
@@ -192,7 +195,7 @@ func (r *wireRow) atLeast(bar float64) {
 }
 
 func (r *wireRow) line() string {
-	s := fmt.Sprintf("%-46s %10.0f %-8s", r.Name, r.Value, r.Unit)
+	s := fmt.Sprintf("%-50s %10.0f %-8s", r.Name, r.Value, r.Unit)
 	if r.Ratio > 0 {
 		s += fmt.Sprintf("  %.2f of %s", r.Ratio, r.Of)
 	}

@@ -120,6 +120,29 @@ func (r *remote) catchUp(ctx context.Context) (int, error) {
 	}
 }
 
+// idle opens a subscription that waits for more, to everything or, every
+// second one, to a stream.
+func (r *remote) idle(ctx context.Context, i int) error {
+	var s *esdb.Subscription
+	var err error
+	if i%2 == 0 {
+		s, err = r.client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{From: esdb.End{}})
+	} else {
+		s, err = r.client.SubscribeToStream(ctx, "order-"+strconv.Itoa(i), esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+	}
+	if err != nil {
+		return err
+	}
+	for {
+		switch e := s.Recv(); {
+		case e.SubscriptionDropped != nil:
+			return e.SubscriptionDropped.Error
+		case e.CaughtUp != nil:
+			return nil // it stays open until ctx ends
+		}
+	}
+}
+
 // appender returns a function that appends n events, one by one, from a number
 // of callers.
 func (r *remote) appender(callers, n int) func(context.Context) (int, error) {

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
-
-	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbstore"
@@ -52,7 +49,7 @@ func (w *wire) reads(ctx context.Context) error {
 			if what == up {
 				run = servers[k].catchUp
 			}
-			contenders = append(contenders, contender{k, run, servers[k]})
+			contenders = append(contenders, contender{k, complete(w.events, run), servers[k]})
 		}
 		rates, err := w.race(ctx, what, contenders...)
 		if err != nil {
@@ -66,6 +63,17 @@ func (w *wire) reads(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// complete makes it an error to read less than there is, which would be fast.
+func complete(events int, read func(context.Context) (int, error)) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		n, err := read(ctx)
+		if err == nil && n < events {
+			err = fmt.Errorf("%d events came, there are %d", n, events)
+		}
+		return n, err
+	}
 }
 
 func (w *wire) appendOne(ctx context.Context) error {
@@ -208,7 +216,7 @@ func (w *wire) driver(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = store.Close() }()
-	scan := contender{"ReadAll", func(ctx context.Context) (int, error) {
+	scan := contender{"ReadAll", complete(w.events, func(ctx context.Context) (int, error) {
 		n := 0
 		for _, err := range store.ReadAll(ctx, eventstore.ReadAllOptions{Limit: w.events}) {
 			if err != nil {
@@ -217,8 +225,8 @@ func (w *wire) driver(ctx context.Context) error {
 			n++
 		}
 		return n, nil
-	}, r}
-	follow := contender{"SubscribeAll, catch-up", func(ctx context.Context) (int, error) {
+	}), r}
+	follow := contender{"SubscribeAll, catch-up", complete(w.events, func(ctx context.Context) (int, error) {
 		n := 0
 		for m, err := range store.SubscribeAll(ctx, eventstore.SubscribeAllOptions{}) {
 			if err != nil {
@@ -230,8 +238,8 @@ func (w *wire) driver(ctx context.Context) error {
 			n++
 		}
 		return n, nil
-	}, r}
-	bare := contender{"bare client, ReadAll", r.readAll, r}
+	}), r}
+	bare := contender{"bare client, ReadAll", complete(w.events, r.readAll), r}
 	rates, err := w.race(ctx, "esdbstore", bare, scan, follow)
 	if err != nil {
 		return err
@@ -280,27 +288,7 @@ func (w *wire) memory(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for i := range subscriptions {
-		live := make(chan error, 1)
-		s, err := r.client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{From: esdb.End{}})
-		if i%2 == 1 {
-			s, err = r.client.SubscribeToStream(ctx, "order-"+strconv.Itoa(i), esdb.SubscribeToStreamOptions{From: esdb.Start{}})
-		}
-		if err != nil {
-			return err
-		}
-		go func() {
-			for {
-				e := s.Recv()
-				if e.CaughtUp != nil {
-					live <- nil
-				}
-				if e.SubscriptionDropped != nil {
-					live <- errors.New("dropped")
-					return
-				}
-			}
-		}()
-		if err := <-live; err != nil {
+		if err := r.idle(ctx, i); err != nil {
 			return fmt.Errorf("subscription %d: %w", i, err)
 		}
 	}
