@@ -24,8 +24,9 @@ func (f *Frame) set(data []byte) {
 	f.buffers[0] = &f.data
 }
 
-// A Codec is gRPC's protobuf codec, which lets a [*Frame] pass as it is. Use it
-// with grpc.ForceServerCodecV2.
+// A Codec is gRPC's protobuf codec, which lets a [*Frame] pass as it is, and
+// reads and answers appends without the generated code where it can. Use it with
+// grpc.ForceServerCodecV2.
 type Codec struct{}
 
 var protobuf = encoding.GetCodecV2("proto")
@@ -35,11 +36,19 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if f, ok := v.(*Frame); ok {
 		return f.buffers[:], nil
 	}
+	if f := answer(v); f != nil {
+		return f.buffers[:], nil
+	}
 	return protobuf.Marshal(v)
 }
 
-// Unmarshal implements [encoding.CodecV2].
-func (Codec) Unmarshal(data mem.BufferSlice, v any) error { return protobuf.Unmarshal(data, v) }
+// Unmarshal implements [encoding.CodecV2]. v must be empty.
+func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if len(data) == 1 && decode(data[0].ReadOnlyData(), v) {
+		return nil
+	}
+	return protobuf.Unmarshal(data, v)
+}
 
 // Name implements [encoding.CodecV2]. It is protobuf on the wire.
 func (Codec) Name() string { return "proto" }
