@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -31,6 +32,7 @@ type wireConfig struct {
 	big     int
 	only    string
 	data    string
+	gogc    int
 	json    bool
 }
 
@@ -48,6 +50,7 @@ func parseWire(args []string, stderr io.Writer) (wireConfig, error) {
 	fs.IntVar(&c.big, "big", 5_000_000, "events in the log for the row about memory")
 	fs.StringVar(&c.only, "only", "", "only rows whose name contains this")
 	fs.StringVar(&c.data, "data", "", "directory for temporary files; the system's by default")
+	fs.IntVar(&c.gogc, "gogc", 100, "garbage collection target of the client in percent, as GOGC; of the servers it is the default")
 	fs.BoolVar(&c.json, "json", false, "print one JSON object a row instead of lines")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -89,6 +92,7 @@ func runWire(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(c.gogc))
 	dir, err := os.MkdirTemp(c.data, "foldstream-wire")
 	if err != nil {
 		return err
@@ -99,7 +103,7 @@ func runWire(ctx context.Context, args []string, stdout, stderr io.Writer) error
 			_, _ = fmt.Fprintf(stdout, format+"\n", a...)
 		}
 	}}
-	w.say("%s, %s/%s, %d CPUs, load %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
+	w.say("%s, %s/%s, %d CPUs, load %s; GOGC %d of the client", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load(), c.gogc)
 	for _, step := range []func(context.Context) error{w.reads, w.appendOne, w.appendMany, w.batches, w.driver, w.memory} {
 		if err := step(ctx); err != nil {
 			return err

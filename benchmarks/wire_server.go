@@ -34,9 +34,12 @@ func wireServer(ctx context.Context, args []string, stdin io.Reader, stdout io.W
 	kind := fs.String("kind", "ours", "ours, ceiling or plain")
 	dir := fs.String("dir", "", "directory of a log store; in memory without")
 	events := fs.Int("events", 0, "events to begin with")
-	small := fs.Bool("small", false, "give memory back before serving, and keep it small, as foldstream serve does")
+	small := fs.Bool("small", false, "collect garbage and give memory back as foldstream serve does")
 	if err := fs.Parse(args); err != nil {
 		return errUsage
+	}
+	if *small {
+		debug.SetGCPercent(50)
 	}
 	store, err := wireStore(ctx, *dir, *events)
 	if err != nil {
@@ -44,7 +47,6 @@ func wireServer(ctx context.Context, args []string, stdin io.Reader, stdout io.W
 	}
 	defer func() { _ = store.Close() }()
 	if *small {
-		debug.SetGCPercent(50)
 		debug.FreeOSMemory()
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -73,13 +75,14 @@ func wireStore(ctx context.Context, dir string, events int) (eventstore.Store, e
 		store := memstore.New(nil)
 		return store, fillWire(ctx, store, events)
 	}
-	// Filled without syncs, opened again for the measurement.
-	store, err := logstore.Open(dir, &logstore.Options{Sync: logstore.SyncNever})
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(fillWire(ctx, store, events), store.Close()); err != nil {
-		return nil, err
+	if events > 0 { // without syncs, and opened again for the measurement
+		store, err := logstore.Open(dir, &logstore.Options{Sync: logstore.SyncNever})
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(fillWire(ctx, store, events), store.Close()); err != nil {
+			return nil, err
+		}
 	}
 	return logstore.Open(dir, &logstore.Options{MaxAppendSize: 4 << 20})
 }
