@@ -25,92 +25,14 @@ type table interface {
 	undo(o *op)
 	// settle makes the applied changes of an event final: no undo will come.
 	settle()
-	// flush adds what has changed since the last flush to a batch.
+	// changes returns how many writes the next flush will hold.
+	changes() int
+	// flush adds what has changed since the last flush to a batch. Until
+	// flushed is called the batch is in flight: apply may go on, but no other
+	// flush may come, as the batch points into buffers of the table.
 	flush(b *Batch) error
 	// flushed is called after the batch was committed.
 	flushed()
-}
-
-// cached keeps stored values by key for a worker: everything that it has
-// written is there, up to a limit.
-type cached[V any] struct {
-	name    string
-	limit   int
-	entries map[string]*cacheEntry[V]
-	missing []string         // to be loaded
-	dirty   []*cacheEntry[V] // to be flushed
-	past    []V              // values to undo to, of this event
-	pastHas []bool
-	// complete says that what is not here is not stored either, which saves
-	// the load while a view is built from nothing.
-	complete bool
-}
-
-type cacheEntry[V any] struct {
-	key    string
-	value  V
-	exists bool
-	dirty  bool
-}
-
-func newCached[V any](name string, limit int) cached[V] {
-	return cached[V]{name: name, limit: limit, entries: make(map[string]*cacheEntry[V])}
-}
-
-func (c *cached[V]) startEmpty() { c.complete = true }
-
-func (c *cached[V]) want(o *op) {
-	e := c.entries[o.key]
-	if e == nil {
-		e = &cacheEntry[V]{key: o.key}
-		c.entries[o.key] = e
-		if !c.complete {
-			c.missing = append(c.missing, o.key)
-		}
-	}
-	o.slot = e
-}
-
-func (c *cached[V]) set(e *cacheEntry[V], value V, exists, undo bool) {
-	if undo {
-		c.past, c.pastHas = append(c.past, e.value), append(c.pastHas, e.exists)
-	}
-	e.value, e.exists = value, exists
-	if !e.dirty {
-		e.dirty = true
-		c.dirty = append(c.dirty, e)
-	}
-}
-
-// undo leaves the entry dirty: writing what is stored again does no harm.
-func (c *cached[V]) undo(o *op) {
-	e, last := o.slot.(*cacheEntry[V]), len(c.past)-1
-	e.value, e.exists = c.past[last], c.pastHas[last]
-	c.past, c.pastHas = c.past[:last], c.pastHas[:last]
-}
-
-func (c *cached[V]) flushed() {
-	for _, e := range c.dirty {
-		e.dirty = false
-	}
-	clear(c.dirty)
-	c.dirty = c.dirty[:0]
-	if c.limit <= 0 || len(c.entries) <= c.limit {
-		return
-	}
-	c.complete = false
-	keep := c.limit - c.limit/8 // not one by one
-	for key := range c.entries {
-		if len(c.entries) <= keep {
-			return
-		}
-		delete(c.entries, key)
-	}
-}
-
-func (c *cached[V]) settle() {
-	clear(c.past)
-	c.past, c.pastHas = c.past[:0], c.pastHas[:0]
 }
 
 // documents is the table of a [Collection].
@@ -121,6 +43,7 @@ type documents[T any] struct {
 	puts   []KeyValue
 	delete []string
 	buf    []byte // what puts point into; used again, as a commit keeps nothing
+	trial  []byte // of check
 }
 
 func (c *Collection[T]) newTable(limit int, careful bool) table {
@@ -159,7 +82,7 @@ func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 		return err
 	default:
 		if d.check {
-			if d.buf, err = d.enc.Append(d.buf[:0], &doc); err != nil {
+			if d.trial, err = d.enc.Append(d.trial[:0], &doc); err != nil {
 				return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
 			}
 		}
@@ -170,7 +93,7 @@ func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 
 func (d *documents[T]) flush(b *Batch) error {
 	d.puts, d.delete, d.buf = d.puts[:0], d.delete[:0], d.buf[:0]
-	for _, e := range d.dirty {
+	for _, e := range d.takeOff() {
 		if !e.exists {
 			d.delete = append(d.delete, e.key)
 			continue
@@ -239,7 +162,7 @@ func (c *counts) apply(o *op, _ any, _ *Meta, undo bool) error {
 
 func (c *counts) flush(b *Batch) error {
 	c.sets = c.sets[:0]
-	for _, e := range c.dirty {
+	for _, e := range c.takeOff() {
 		if e.exists { // or else its first change was undone
 			c.sets = append(c.sets, Count{Key: e.key, Value: e.value})
 		}
@@ -248,74 +171,4 @@ func (c *counts) flush(b *Batch) error {
 		b.Counters = append(b.Counters, CounterChanges{Collection: c.name, Set: c.sets})
 	}
 	return nil
-}
-
-// members is the table of an [Index]. It keeps only what waits for the commit,
-// the last change of each member.
-type members struct {
-	name    string
-	entries []Entry
-	at      map[[2]string]int // key and member: place in entries
-	past    []pastEntry       // of this event
-}
-
-type pastEntry struct {
-	at   int
-	was  Entry
-	some bool // there was an entry
-}
-
-func (x *Index) newTable(int, bool) table {
-	return &members{name: x.name, at: make(map[[2]string]int)}
-}
-
-func (x *members) startEmpty()                         {}
-func (x *members) want(*op)                            {}
-func (x *members) load(context.Context, Session) error { return nil }
-
-func (x *members) apply(o *op, _ any, _ *Meta, undo bool) error {
-	if math.IsNaN(o.entry.Score) {
-		return fmt.Errorf("member %q under %q of %s has no score (NaN)", o.entry.Member, o.key, x.name)
-	}
-	id := [2]string{o.key, o.entry.Member}
-	i, ok := x.at[id]
-	if !ok {
-		x.at[id] = len(x.entries)
-		if undo {
-			x.past = append(x.past, pastEntry{at: len(x.entries)})
-		}
-		x.entries = append(x.entries, *o.entry)
-		return nil
-	}
-	if undo {
-		x.past = append(x.past, pastEntry{at: i, was: x.entries[i], some: true})
-	}
-	x.entries[i] = *o.entry
-	return nil
-}
-
-func (x *members) undo(o *op) {
-	last := x.past[len(x.past)-1]
-	x.past = x.past[:len(x.past)-1]
-	if last.some {
-		x.entries[last.at] = last.was
-		return
-	}
-	delete(x.at, [2]string{o.key, o.entry.Member})
-	x.entries = x.entries[:last.at] // it was the last one
-}
-
-func (x *members) settle() { x.past = x.past[:0] }
-
-func (x *members) flush(b *Batch) error {
-	if len(x.entries) > 0 {
-		b.Indexes = append(b.Indexes, IndexChanges{Collection: x.name, Entries: x.entries})
-	}
-	return nil
-}
-
-func (x *members) flushed() {
-	clear(x.entries)
-	x.entries = x.entries[:0]
-	clear(x.at)
 }

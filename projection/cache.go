@@ -1,0 +1,127 @@
+package projection
+
+// cached keeps stored values by key for a worker: everything that it has
+// written is there, up to a limit. What is over the limit goes by second
+// chance: values that were used since the hand last passed stay once more.
+type cached[V any] struct {
+	name    string
+	limit   int // 0 for none
+	entries map[string]*cacheEntry[V]
+	ring    []*cacheEntry[V] // all entries, where there is a limit
+	hand    int
+	missing []string         // to be loaded
+	dirty   []*cacheEntry[V] // to be flushed
+	flying  []*cacheEntry[V] // in the batch in flight
+	past    []V              // values to undo to, of this event
+	pastHas []bool
+	// complete says that what is not here is not stored either, which saves
+	// the load while a view is built from nothing.
+	complete bool
+	hits     int64 // wanted and here, or known not to be stored
+	misses   int64 // wanted and loaded
+}
+
+type cacheEntry[V any] struct {
+	key    string
+	value  V
+	exists bool
+	dirty  bool
+	flying bool
+	used   bool // since the hand last passed
+}
+
+func newCached[V any](name string, limit int) cached[V] {
+	return cached[V]{name: name, limit: limit, entries: make(map[string]*cacheEntry[V])}
+}
+
+func (c *cached[V]) startEmpty() { c.complete = true }
+
+func (c *cached[V]) want(o *op) {
+	e := c.entries[o.key]
+	if e == nil {
+		e = &cacheEntry[V]{key: o.key}
+		c.entries[o.key] = e
+		if c.limit > 0 {
+			c.ring = append(c.ring, e)
+		}
+		if !c.complete {
+			c.missing = append(c.missing, o.key)
+			c.misses++
+			c.hits-- // taken back below
+		}
+	}
+	c.hits++
+	e.used = true
+	o.slot = e
+}
+
+func (c *cached[V]) set(e *cacheEntry[V], value V, exists, undo bool) {
+	if undo {
+		c.past, c.pastHas = append(c.past, e.value), append(c.pastHas, e.exists)
+	}
+	e.value, e.exists = value, exists
+	if !e.dirty {
+		e.dirty = true
+		c.dirty = append(c.dirty, e)
+	}
+}
+
+// undo leaves the entry dirty: writing what is stored again does no harm.
+func (c *cached[V]) undo(o *op) {
+	e, last := o.slot.(*cacheEntry[V]), len(c.past)-1
+	e.value, e.exists = c.past[last], c.pastHas[last]
+	c.past, c.pastHas = c.past[:last], c.pastHas[:last]
+}
+
+func (c *cached[V]) settle() {
+	clear(c.past)
+	c.past, c.pastHas = c.past[:0], c.pastHas[:0]
+}
+
+func (c *cached[V]) changes() int { return len(c.dirty) }
+
+// usage returns hits, misses and how many values are kept.
+func (c *cached[V]) usage() (hits, misses int64, kept int) { return c.hits, c.misses, len(c.entries) }
+
+// takeOff returns what is dirty and regards it as in flight from now on.
+func (c *cached[V]) takeOff() []*cacheEntry[V] {
+	c.dirty, c.flying = c.flying[:0], c.dirty
+	for _, e := range c.flying {
+		e.dirty, e.flying = false, true
+	}
+	return c.flying
+}
+
+func (c *cached[V]) flushed() {
+	for _, e := range c.flying {
+		e.flying = false
+	}
+	clear(c.flying)
+	c.flying = c.flying[:0]
+	if c.limit > 0 && len(c.ring) > c.limit {
+		c.evict(c.limit - c.limit/8) // not one by one
+	}
+}
+
+// evict forgets values until keep are left. What is not stored yet stays.
+func (c *cached[V]) evict(keep int) {
+	c.complete = false
+	for tries := 2 * len(c.ring); tries > 0 && len(c.ring) > keep; tries-- {
+		if c.hand >= len(c.ring) {
+			c.hand = 0
+		}
+		e := c.ring[c.hand]
+		switch {
+		case e.dirty || e.flying:
+			c.hand++
+		case e.used:
+			e.used = false
+			c.hand++
+		default:
+			last := len(c.ring) - 1
+			c.ring[c.hand], c.ring[last] = c.ring[last], nil
+			c.ring = c.ring[:last]
+			delete(c.entries, e.key)
+		}
+	}
+}
