@@ -119,7 +119,7 @@ func (f *follower) follow(ctx context.Context, cancel context.CancelCauseFunc) e
 		return err
 	}
 	store, opts := f.p.store, &f.r.opts
-	holder, err := store.Lease(ctx, f.p.name, leaseName(v.Number), opts.Owner, opts.LeaseTTL)
+	holder, err := lease(ctx, store, f.p.name, leaseName(v.Number), opts)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,16 @@ func leaseName(version int) string { return fmt.Sprintf("v%d", version) }
 func release(ctx context.Context, store ViewStore, view, name, owner string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = store.Release(ctx, view, name, owner) // it expires anyway
+	_ = store.Release(ctx, view, owner, name) // it expires anyway
+}
+
+// lease takes or prolongs one lease and returns its holder.
+func lease(ctx context.Context, store ViewStore, view, name string, opts *Options) (string, error) {
+	holders, err := store.Lease(ctx, view, opts.Owner, opts.LeaseTTL, name)
+	if err != nil {
+		return "", err
+	}
+	return holders[0], nil
 }
 
 // mayStart waits while the view is held, and notes what a hold has to stop.
@@ -290,7 +299,7 @@ func (f *follower) maintain(ctx context.Context, pl *pipeline, active bool) erro
 			level, active = nil, true
 		case now := <-tick.C:
 			f.sample(pl, now)
-			holder, err := store.Lease(ctx, f.p.name, leaseName(pl.version.Number), opts.Owner, opts.LeaseTTL)
+			holder, err := lease(ctx, store, f.p.name, leaseName(pl.version.Number), opts)
 			if err == nil && holder != opts.Owner {
 				return fmt.Errorf("lease went to %s: %w", holder, ErrFenced)
 			}

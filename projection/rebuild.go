@@ -90,7 +90,7 @@ func (f *follower) rebuildView(ctx context.Context, o RebuildOptions) (RebuildRe
 		return RebuildResult{}, err
 	}
 	store, opts := f.p.store, &f.r.opts
-	holder, err := store.Lease(ctx, f.p.name, leaseName(v.Number), opts.Owner, opts.LeaseTTL)
+	holder, err := lease(ctx, store, f.p.name, leaseName(v.Number), opts)
 	if err != nil {
 		return RebuildResult{}, err
 	}
@@ -228,7 +228,7 @@ func (f *follower) fence(ctx context.Context, version int) (furthest eventstore.
 
 func (f *follower) progress(ctx context.Context, pl *pipeline, speed *rate, now time.Time, o RebuildOptions) error {
 	opts := &f.r.opts
-	holder, err := f.p.store.Lease(ctx, f.p.name, leaseName(pl.version.Number), opts.Owner, opts.LeaseTTL)
+	holder, err := lease(ctx, f.p.store, f.p.name, leaseName(pl.version.Number), opts)
 	if err == nil && holder != opts.Owner {
 		return fmt.Errorf("lease went to %s: %w", holder, ErrFenced)
 	}

@@ -38,13 +38,29 @@ type ViewStore interface {
 	// Dropping what is not there is harmless.
 	DropVersion(ctx context.Context, view string, version int) error
 
-	// Lease takes or prolongs a lease of the given name for owner and returns
-	// its holder: owner when it was free, expired or owner's already, the other
-	// holder otherwise. Leases save work; safety comes from epochs.
-	Lease(ctx context.Context, view, name, owner string, ttl time.Duration) (holder string, err error)
+	// Views returns the names of all views that have a version, sorted.
+	Views(ctx context.Context) ([]string, error)
 
-	// Release gives a lease up if owner holds it.
-	Release(ctx context.Context, view, name, owner string) error
+	// Lease takes or prolongs leases for owner, each one that is free, expired
+	// or owner's already, and returns the holders in the order of names. It
+	// does so in one step for all of them, and for none without names. Time is
+	// the store's. Leases save work; safety comes from epochs.
+	Lease(ctx context.Context, view, owner string, ttl time.Duration, names ...string) (holders []string, err error)
+
+	// Release gives up those of the leases that owner holds.
+	Release(ctx context.Context, view, owner string, names ...string) error
+
+	// Notes returns the notes of a view by name: small values by which
+	// processes tell each other things. Those that have expired are gone.
+	Notes(ctx context.Context, view string) (map[string][]byte, error)
+
+	// PutNote replaces a note, and removes it if value is nil. It expires after
+	// ttl by the store's time, never if ttl is 0.
+	PutNote(ctx context.Context, view, name string, value []byte, ttl time.Duration) error
+
+	// TakeNote removes a note and returns its value, nil if there is none. Of
+	// many who take it, one gets it.
+	TakeNote(ctx context.Context, view, name string) (value []byte, err error)
 
 	// Acquire takes a partition over: it raises the partition's epoch, which
 	// fences every session acquired before, and returns a new one.

@@ -22,9 +22,9 @@ func TestLeasesFollowSyntheticTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memview.New()
 		take := func(owner string) string {
-			holder, err := s.Lease(t.Context(), "view", "lease", owner, time.Minute)
+			holders, err := s.Lease(t.Context(), "view", owner, time.Minute, "lease")
 			require.NoError(t, err)
-			return holder
+			return holders[0]
 		}
 		require.Equal(t, "ada", take("ada"))
 		time.Sleep(time.Minute - time.Nanosecond)

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/foldstream/foldstream/projection"
 )
@@ -24,16 +23,12 @@ type view struct {
 	versions map[int]*version
 	active   int // 0 while there is none
 	leases   map[string]lease
+	notes    map[string]note
 }
 
 type version struct {
 	info       projection.VersionInfo
 	partitions []*partition
-}
-
-type lease struct {
-	owner   string
-	expires time.Time
 }
 
 // New returns an empty store.
@@ -46,7 +41,7 @@ func New() *Store {
 func (s *Store) view(name string) *view {
 	v := s.views[name]
 	if v == nil {
-		v = &view{versions: make(map[int]*version), leases: make(map[string]lease)}
+		v = &view{versions: make(map[int]*version), leases: make(map[string]lease), notes: make(map[string]note)}
 		s.views[name] = v
 	}
 	return v
@@ -86,6 +81,23 @@ func (s *Store) Versions(ctx context.Context, view string) ([]projection.Version
 		infos = append(infos, info)
 	}
 	return infos, nil
+}
+
+// Views implements [projection.ViewStore].
+func (s *Store) Views(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var names []string
+	for name, v := range s.views {
+		if len(v.versions) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // CreateVersion implements [projection.ViewStore].
@@ -145,37 +157,6 @@ func (s *Store) DropVersion(ctx context.Context, view string, number int) error 
 		p.checkpoint.Epoch++ // fences sessions that still write it
 	}
 	delete(v.versions, number)
-	return nil
-}
-
-// Lease implements [projection.ViewStore].
-func (s *Store) Lease(ctx context.Context, view, name, owner string, ttl time.Duration) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	if owner == "" || ttl <= 0 {
-		return "", fmt.Errorf("memview: view %q: lease %q for owner %q and %s: both must be set", view, name, owner, ttl)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v, now := s.view(view), time.Now()
-	if l, ok := v.leases[name]; ok && l.owner != owner && now.Before(l.expires) {
-		return l.owner, nil
-	}
-	v.leases[name] = lease{owner, now.Add(ttl)}
-	return owner, nil
-}
-
-// Release implements [projection.ViewStore].
-func (s *Store) Release(ctx context.Context, view, name, owner string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if v := s.views[view]; v != nil && v.leases[name].owner == owner {
-		delete(v.leases, name)
-	}
 	return nil
 }
 

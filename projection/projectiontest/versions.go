@@ -246,7 +246,11 @@ func cancelledContext(t *testing.T, s *suite) {
 		"CreateVersion": func() error { return s.store.CreateVersion(ctx, view, info(2)) },
 		"Activate":      func() error { return s.store.Activate(ctx, view, 1) },
 		"DropVersion":   func() error { return s.store.DropVersion(ctx, view, 1) },
-		"Lease":         func() error { _, err := s.store.Lease(ctx, view, "l", "me", time.Second); return err },
+		"Lease":         func() error { _, err := s.store.Lease(ctx, view, "me", time.Second, "l"); return err },
+		"Notes":         func() error { _, err := s.store.Notes(ctx, view); return err },
+		"PutNote":       func() error { return s.store.PutNote(ctx, view, "n", []byte("v"), 0) },
+		"TakeNote":      func() error { _, err := s.store.TakeNote(ctx, view, "n"); return err },
+		"Views":         func() error { _, err := s.store.Views(ctx); return err },
 		"Documents":     func() error { _, err := s.store.Documents(ctx, view, docs, []string{"a"}); return err },
 		"Dump": func() error {
 			for _, err := range s.store.Dump(ctx, view, 1) {

@@ -38,7 +38,7 @@ type suite struct {
 // is empty and ends with its test.
 func RunViewStore(t *testing.T, open func(t *testing.T) projection.ViewStore) {
 	t.Helper()
-	for _, group := range [][]clause{versionClauses, leaseClauses, commitClauses, fenceClauses, readClauses, topClauses} {
+	for _, group := range [][]clause{versionClauses, leaseClauses, noteClauses, commitClauses, fenceClauses, readClauses, topClauses} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()

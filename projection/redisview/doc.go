@@ -20,6 +20,8 @@
 //	{<view>}:active                    the version that is read, as version:partitions:definition
 //	{<view>}:versions                  hash: version -> JSON
 //	{<view>}:lease:<name>              the owner of a lease
+//	{<view>}:notes                     hash: note -> when it expires:value
+//	views                              set: names of views, some of which may have no version
 //	{<view>:pNN}:vK:ck                 checkpoint of partition NN of version K, as epoch:position
 //	{<view>:pNN}:vK:d:<collection>     hash: key -> document
 //	{<view>:pNN}:vK:c:<collection>     hash: key -> counter

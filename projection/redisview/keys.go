@@ -32,6 +32,8 @@ func (s *Store) viewKey(view, rest string) string {
 
 func (s *Store) activeKey(view string) string   { return s.viewKey(view, "active") }
 func (s *Store) versionsKey(view string) string { return s.viewKey(view, "versions") }
+func (s *Store) notesKey(view string) string    { return s.viewKey(view, "notes") }
+func (s *Store) viewsKey() string               { return s.prefix + "views" }
 func (s *Store) leaseKey(view, name string) string {
 	return s.viewKey(view, "lease:"+escape(name))
 }

@@ -55,13 +55,18 @@ func New(rdb redis.UniversalClient, opts *Options) *Store {
 
 var errNoClient = errors.New("redisview: the client is nil")
 
-// check begins every call.
+// check begins every call about a view.
 func (s *Store) check(ctx context.Context, view string) error {
-	if s.err != nil {
-		return s.err
-	}
 	if view == "" {
 		return errors.New("redisview: the name of a view is empty")
+	}
+	return s.checkClient(ctx)
+}
+
+// checkClient begins every call.
+func (s *Store) checkClient(ctx context.Context) error {
+	if s.err != nil {
+		return s.err
 	}
 	return ctx.Err()
 }

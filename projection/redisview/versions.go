@@ -101,6 +101,50 @@ func (s *Store) versions(view string, cmds []redis.Cmder, all map[string]string,
 	return infos, nil
 }
 
+// Views implements [projection.ViewStore].
+func (s *Store) Views(ctx context.Context) ([]string, error) {
+	if err := s.checkClient(ctx); err != nil {
+		return nil, err
+	}
+	names, err := s.rdb.SMembers(ctx, s.viewsKey()).Result()
+	if err == nil && len(names) > 0 {
+		names, err = s.withVersions(ctx, names)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redisview: names of views: %w", err)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// withVersions returns those of names that have a version which is not being
+// dropped.
+func (s *Store) withVersions(ctx context.Context, names []string) ([]string, error) {
+	pipe := s.rdb.Pipeline()
+	gets := make([]*redis.StringSliceCmd, len(names))
+	for i, name := range names {
+		gets[i] = pipe.HVals(ctx, s.versionsKey(name))
+	}
+	cmds, _ := pipe.Exec(ctx) // the commands have the errors
+	if err := firstError(cmds); err != nil {
+		return nil, err
+	}
+	var found []string
+	for i, get := range gets {
+		for _, text := range get.Val() {
+			r, err := parseRecord(s.versionsKey(names[i]), text)
+			if err != nil {
+				return nil, err
+			}
+			if !r.Dropping {
+				found = append(found, names[i])
+				break
+			}
+		}
+	}
+	return found, nil
+}
+
 // CreateVersion implements [projection.ViewStore].
 func (s *Store) CreateVersion(ctx context.Context, view string, v projection.VersionInfo) error {
 	if err := s.check(ctx, view); err != nil {
@@ -112,6 +156,11 @@ func (s *Store) CreateVersion(ctx context.Context, view string, v projection.Ver
 	text, err := json.Marshal(record{VersionInfo: v})
 	if err != nil {
 		return fmt.Errorf("redisview: view %q version %d: %w", view, v.Number, err)
+	}
+	// The two keys may be on two servers. This order never leaves a version
+	// of which Views does not know.
+	if err := s.rdb.SAdd(ctx, s.viewsKey(), view).Err(); err != nil {
+		return fmt.Errorf("redisview: create view %q version %d: %w", view, v.Number, err)
 	}
 	created, err := s.rdb.HSetNX(ctx, s.versionsKey(view), strconv.Itoa(v.Number), text).Result()
 	if err == nil && !created {
