@@ -81,26 +81,6 @@ func (c *Collection[T]) decode(key string, data []byte) (T, error) {
 	return doc, nil
 }
 
-// An Index has members by key, sorted by score. redisview.NewIndex and
-// memview.NewIndex make one. What is said of a [Collection] holds.
-type Index struct{ target }
-
-// NewIndex returns the index of a name in a view store. A nil opts means the
-// defaults.
-func NewIndex(store ViewStore, name string, opts *TargetOptions) *Index {
-	x := &Index{}
-	x.init(store, name, opts)
-	return x
-}
-
-// Range returns members of a key; none for a key that has none.
-func (x *Index) Range(ctx context.Context, key string, r Range) ([]Member, error) {
-	if err := x.fresh(ctx, key); err != nil {
-		return nil, err
-	}
-	return x.store.Range(ctx, x.view, x.name, key, r)
-}
-
 // Counters have whole numbers by key, ranked. redisview.NewCounters and
 // memview.NewCounters make them. What is said of a [Collection] holds.
 type Counters struct{ target }
@@ -123,6 +103,23 @@ func (c *Counters) Get(ctx context.Context, key string) (int64, error) {
 		return 0, err
 	}
 	return found[0], nil
+}
+
+// GetMany returns the counters of keys, 0 for one where nothing was ever
+// counted.
+func (c *Counters) GetMany(ctx context.Context, keys ...string) (map[string]int64, error) {
+	if err := c.fresh(ctx, keys...); err != nil {
+		return nil, err
+	}
+	found, err := c.store.Counts(ctx, c.view, c.name, keys)
+	if err != nil {
+		return nil, err
+	}
+	counts := make(map[string]int64, len(keys))
+	for i, key := range keys {
+		counts[key] = found[i]
+	}
+	return counts, nil
 }
 
 // Top returns the n highest counters, highest first, equal ones by key. It

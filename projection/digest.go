@@ -8,11 +8,13 @@ import (
 )
 
 // A DigestResult sums up everything in a version of a view. Two versions with
-// the same documents, counters and index members have equal results, whatever
-// their partitions. What is parked is not part of it.
+// the same documents, counters and members of indexes and sets have equal
+// results, whatever their partitions. What is parked is not part of it.
 type DigestResult struct {
-	Documents, Counters, Members int64
-	Sum                          [2]uint64
+	Documents, Counters int64
+	Members             int64 // of indexes and lookups
+	SetMembers          int64
+	Sum                 [2]uint64
 }
 
 // Digest reads a whole version of a view. A view that changes meanwhile gives
@@ -31,6 +33,8 @@ func Digest(ctx context.Context, store ViewStore, view string, version int) (Dig
 			d.Counters++
 		case ItemIndex:
 			d.Members++
+		case ItemSet:
+			d.SetMembers++
 		case ItemParked:
 			continue
 		}

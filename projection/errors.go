@@ -12,8 +12,12 @@ var (
 	// ErrNotBuilt means that a view has no active version yet: its first build
 	// has not caught up.
 	ErrNotBuilt = errors.New("projection: view is not built yet")
-	// ErrNotFound means that there is no document under a key.
-	ErrNotFound = errors.New("projection: document not found")
+	// ErrNotFound means that there is no document under a key, or no such
+	// member under it.
+	ErrNotFound = errors.New("projection: not found")
+	// ErrCursor means that a page was asked for with a cursor that is not from
+	// a page of the same key and direction.
+	ErrCursor = errors.New("projection: bad cursor")
 	// ErrVersionExists means that a version of that number is there already.
 	ErrVersionExists = errors.New("projection: view version exists")
 	// ErrNoVersion means that there is no version of that number.
@@ -39,13 +43,33 @@ var (
 	ErrRunning = errors.New("projection: already running")
 )
 
-// A NotFoundError names the document that is missing. It matches
-// [ErrNotFound].
-type NotFoundError struct{ Collection, Key string }
+// A NotFoundError names the document that is missing, or the member of an
+// index. It matches [ErrNotFound].
+type NotFoundError struct {
+	Collection, Key string
+	Member          string // empty for a document
+}
 
 func (e *NotFoundError) Error() string {
+	if e.Member != "" {
+		return fmt.Sprintf("%s: no member %q under key %q", e.Collection, e.Member, e.Key)
+	}
 	return fmt.Sprintf("%s: nothing under key %q", e.Collection, e.Key)
 }
 
 // Is reports whether target is [ErrNotFound].
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
+
+// A CursorError tells what is wrong with the cursor of a page. It matches
+// [ErrCursor]. Whoever gets it begins again with the first page.
+type CursorError struct {
+	Cursor string
+	Reason string
+}
+
+func (e *CursorError) Error() string {
+	return fmt.Sprintf("projection: cursor %q: %s; begin again without one", e.Cursor, e.Reason)
+}
+
+// Is reports whether target is [ErrCursor].
+func (e *CursorError) Is(target error) bool { return target == ErrCursor }

@@ -70,7 +70,7 @@ type op struct {
 	binding *binding
 	key     string
 	slot    any    // what the table has under key, see table.want
-	entry   *Entry // of an index
+	entry   *Entry // of an index or a set
 	by      int64  // of a counter
 }
 
@@ -92,7 +92,7 @@ func New(name string, codec eventstore.Codec, parts ...Part) *Projection {
 		errs = append(errs, part(p))
 	}
 	if len(p.targets) == 0 {
-		errs = append(errs, errors.New("handles no events; add projection.On, OnIndex or OnCount"))
+		errs = append(errs, errors.New("handles no events; add projection.On, OnIndex, OnSet or OnCount"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		panic(fmt.Errorf("projection %q: %w", name, err))
@@ -173,6 +173,18 @@ func OnIndex[E any](x *Index, entries func(event E, m Meta) []Entry) Part {
 		return ops
 	}}
 	return func(p *Projection) error { return p.bind(eventOf[E](), x, b) }
+}
+
+// OnSet changes sets by events of type E. changes must depend on nothing but
+// its arguments.
+func OnSet[E any](s *Set, changes func(event E, m Meta) []SetChange) Part {
+	b := &binding{route: func(b *binding, event any, m Meta, ops []op) []op {
+		for _, c := range changes(*event.(*E), m) {
+			ops = append(ops, op{binding: b, key: c.Key, entry: &Entry{Key: c.Key, Member: c.Member, Remove: c.Remove}})
+		}
+		return ops
+	}}
+	return func(p *Projection) error { return p.bind(eventOf[E](), s, b) }
 }
 
 // A Delta is added to the counter of a key.

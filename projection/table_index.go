@@ -67,13 +67,17 @@ func (x *members) settle() { x.past = x.past[:0] }
 func (x *members) changes() int { return len(x.entries) }
 
 func (x *members) flush(b *Batch) error {
-	if len(x.entries) == 0 {
-		return nil
+	if entries := x.takeOff(); len(entries) > 0 {
+		b.Indexes = append(b.Indexes, IndexChanges{Collection: x.name, Entries: entries})
 	}
-	b.Indexes = append(b.Indexes, IndexChanges{Collection: x.name, Entries: x.entries})
+	return nil
+}
+
+// takeOff returns what has changed and regards it as in flight from now on.
+func (x *members) takeOff() []Entry {
 	x.entries, x.flying = x.flying[:0], x.entries
 	clear(x.at)
-	return nil
+	return x.flying
 }
 
 func (x *members) flushed() {

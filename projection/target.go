@@ -8,15 +8,16 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// TargetOptions configure a [Collection], an [Index] or [Counters]. The zero
-// value is ready to use.
+// TargetOptions configure a [Collection], an [Index], a [Set] or [Counters]. The
+// zero value is ready to use.
 type TargetOptions struct {
 	// View is the name of the projection that fills it; the target's own name
 	// by default. Several targets of one view change in one atomic step.
 	View string
 }
 
-// target is what collections, indexes and counters have in common.
+// target is what collections, indexes, sets, counters and lookups have in
+// common.
 type target struct {
 	store ViewStore
 	view  string

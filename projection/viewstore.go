@@ -9,8 +9,8 @@ import (
 )
 
 // A ViewStore keeps the views that projections build. Package redisview keeps
-// them in Redis, memview in memory. Users read through [Collection], [Index]
-// and [Counters]; this is what those and the [Runner] stand on.
+// them in Redis, memview in memory. Users read through [Collection], [Index],
+// [Set], [Counters] and [Lookup]; this is what those and the [Runner] stand on.
 //
 // A view has numbered versions, of which one is active: the one that reads are
 // answered from. A version is cut into partitions by key, see [PartitionOf].
@@ -97,8 +97,8 @@ type Reader interface {
 	// Top returns the n highest counters, highest first, equal ones by key.
 	Top(ctx context.Context, view, collection string, n int) ([]Count, error)
 
-	// Range returns members of one key of an index.
-	Range(ctx context.Context, view, collection, key string, r Range) ([]Member, error)
+	IndexReader
+	SetReader
 }
 
 // A Session writes one partition of one version of a view. It is used by one
@@ -116,6 +116,8 @@ type Session interface {
 
 	// Counts returns the counters of keys, 0 for one that was never counted.
 	Counts(ctx context.Context, collection string, keys []string) ([]int64, error)
+
+	SessionReader
 
 	// Commit makes the changes of a batch and moves the checkpoint to its
 	// position, all in one atomic step and only if this session still has the
@@ -149,6 +151,7 @@ type Batch struct {
 	Documents []DocumentChanges   // each collection at most once
 	Counters  []CounterChanges    // each collection at most once
 	Indexes   []IndexChanges      // each collection at most once
+	Sets      []SetChanges        // each collection at most once
 	Parked    []ParkedChange      // each stream at most once
 }
 
@@ -210,8 +213,9 @@ type Member struct {
 // them, lowest score first, equal scores by member.
 type Range struct {
 	Min, Max *float64 // lowest and highest score, inclusive; nil is open
-	Reverse  bool     // highest score first
-	Offset   int      // leave out so many first
+	Reverse  bool     // highest score first, equal scores by member downwards
+	After    *Member  // leave out all up to this one, in that order; it need not be there
+	Offset   int      // leave out so many more
 	Limit    int      // at most so many; 0 means all
 }
 
@@ -223,6 +227,7 @@ const (
 	ItemDocument ItemKind = "document"
 	ItemCounter  ItemKind = "counter"
 	ItemIndex    ItemKind = "index"
+	ItemSet      ItemKind = "set"
 	ItemParked   ItemKind = "parked"
 )
 
@@ -230,8 +235,8 @@ const (
 type Item struct {
 	Kind       ItemKind
 	Collection string
-	Key        string  // of the document, counter or index; the stream of what is parked
-	Member     string  // of an index
+	Key        string  // of the document, counter, index or set; the stream of what is parked
+	Member     string  // of an index or a set
 	Score      float64 // of an index
 	Count      int64   // of a counter
 	Value      []byte  // of a document, or of what is parked

@@ -248,7 +248,7 @@ func applyOne(t table, o *op, event any, m *Meta, undo bool) (err error) {
 func (w *worker) commit(ctx context.Context, position eventstore.Position) error {
 	b := &w.batch
 	b.Position = position
-	b.Documents, b.Counters, b.Indexes, b.Parked = b.Documents[:0], b.Counters[:0], b.Indexes[:0], b.Parked[:0]
+	b.Documents, b.Counters, b.Indexes, b.Sets, b.Parked = b.Documents[:0], b.Counters[:0], b.Indexes[:0], b.Sets[:0], b.Parked[:0]
 	for _, t := range w.tables {
 		if err := t.flush(b); err != nil {
 			return err

@@ -17,6 +17,11 @@ func NewIndex(s *Store, name string, opts *projection.TargetOptions) *projection
 	return projection.NewIndex(s, name, opts)
 }
 
+// NewSet returns a set in s. A nil opts means the defaults.
+func NewSet(s *Store, name string, opts *projection.TargetOptions) *projection.Set {
+	return projection.NewSet(s, name, opts)
+}
+
 // NewCounters returns counters in s. A nil opts means the defaults.
 func NewCounters(s *Store, name string, opts *projection.TargetOptions) *projection.Counters {
 	return projection.NewCounters(s, name, opts)

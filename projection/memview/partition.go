@@ -2,8 +2,6 @@ package memview
 
 import (
 	"bytes"
-	"cmp"
-	"slices"
 
 	"github.com/foldstream/foldstream/projection"
 )
@@ -14,9 +12,11 @@ type partition struct {
 	documents  map[string]map[string][]byte // by collection and key
 	counters   map[string]map[string]int64  // by collection and key
 	indexes    map[indexKey]map[string]float64
+	sets       map[indexKey]map[string]struct{}
 	parked     map[string][]byte // by stream
 }
 
+// indexKey is one key of an index or a set.
 type indexKey struct{ collection, key string }
 
 func newPartition() *partition {
@@ -24,6 +24,7 @@ func newPartition() *partition {
 		documents: make(map[string]map[string][]byte),
 		counters:  make(map[string]map[string]int64),
 		indexes:   make(map[indexKey]map[string]float64),
+		sets:      make(map[indexKey]map[string]struct{}),
 		parked:    make(map[string][]byte),
 	}
 }
@@ -67,6 +68,9 @@ func (p *partition) apply(b *projection.Batch) {
 			}
 		}
 	}
+	for i := range b.Sets {
+		p.applySets(&b.Sets[i])
+	}
 	for _, c := range b.Parked {
 		if c.Data == nil {
 			delete(p.parked, c.Stream)
@@ -85,27 +89,6 @@ func under[K, L comparable, V any](m map[K]map[L]V, key K) map[L]V {
 	return m[key]
 }
 
-// members returns the members of an index's key within r.
-func (p *partition) members(k indexKey, r projection.Range) []projection.Member {
-	var ms []projection.Member
-	for m, score := range p.indexes[k] {
-		if (r.Min == nil || score >= *r.Min) && (r.Max == nil || score <= *r.Max) {
-			ms = append(ms, projection.Member{Member: m, Score: score})
-		}
-	}
-	slices.SortFunc(ms, func(a, b projection.Member) int {
-		return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.Member, b.Member))
-	})
-	if r.Reverse {
-		slices.Reverse(ms)
-	}
-	ms = ms[min(max(r.Offset, 0), len(ms)):]
-	if r.Limit > 0 {
-		ms = ms[:min(r.Limit, len(ms))]
-	}
-	return ms
-}
-
 // items returns a copy of everything in p.
 func (p *partition) items() []projection.Item {
 	var items []projection.Item
@@ -122,6 +105,11 @@ func (p *partition) items() []projection.Item {
 	for k, members := range p.indexes {
 		for m, score := range members {
 			items = append(items, projection.Item{Kind: projection.ItemIndex, Collection: k.collection, Key: k.key, Member: m, Score: score})
+		}
+	}
+	for k, members := range p.sets {
+		for m := range members {
+			items = append(items, projection.Item{Kind: projection.ItemSet, Collection: k.collection, Key: k.key, Member: m})
 		}
 	}
 	for stream, data := range p.parked {

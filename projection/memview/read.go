@@ -81,12 +81,6 @@ func (s *Store) Top(ctx context.Context, view, collection string, n int) (top []
 	return top[:min(max(n, 0), len(top))], err
 }
 
-// Range implements [projection.Reader].
-func (s *Store) Range(ctx context.Context, view, collection, key string, r projection.Range) (ms []projection.Member, err error) {
-	err = s.read(ctx, view, func(v *version) { ms = v.partition(key).members(indexKey{collection, key}, r) })
-	return ms, err
-}
-
 // Dump implements [projection.ViewStore]. Each partition is as it was at one
 // moment.
 func (s *Store) Dump(ctx context.Context, view string, number int) iter.Seq2[projection.Item, error] {

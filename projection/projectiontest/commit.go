@@ -111,7 +111,7 @@ func binarySafe(t *testing.T, s *suite) {
 	s.activate(t, 1)
 	for i, key := range odd {
 		value := odd[len(odd)-1-i]
-		s.commit(t, 1, partitionOf(key), batch(0, document(key, value), counter(key, int64(i)), member(key, value, 1), parked(key, []byte(value))))
+		s.commit(t, 1, partitionOf(key), batch(0, document(key, value), counter(key, int64(i)), member(key, value, 1), inSet(key, value), parked(key, []byte(value))))
 	}
 	for i, key := range odd {
 		value := odd[len(odd)-1-i]
@@ -122,11 +122,12 @@ func binarySafe(t *testing.T, s *suite) {
 		members, err := s.store.Range(t.Context(), view, index, key, projection.Range{})
 		require.NoError(t, err)
 		require.Equal(t, []projection.Member{{Member: value, Score: 1}}, members, "key %q", key)
+		require.Equal(t, []string{value}, s.setMembers(t, key), "key %q", key)
 		streams, err := s.store.Parked(t.Context(), view, 1, partitionOf(key))
 		require.NoError(t, err)
 		require.Equal(t, value, string(streams[key]), "stream %q", key)
 	}
-	require.Len(t, s.dump(t, 1), 4*len(odd))
+	require.Len(t, s.dump(t, 1), 5*len(odd))
 }
 
 func countersExact(t *testing.T, s *suite) {
@@ -173,12 +174,13 @@ func parkedReplaced(t *testing.T, s *suite) {
 func keepsNothing(t *testing.T, s *suite) {
 	s.activate(t, 1)
 	part := partitionOf("a")
-	b := batch(1, document("a", "value"), counter("a", 1), member("a", "m", 1), parked("s", []byte("value")))
+	b := batch(1, document("a", "value"), counter("a", 1), member("a", "m", 1), inSet("a", "m"), parked("s", []byte("value")))
 	session := s.acquire(t, 1, part)
 	require.NoError(t, session.Commit(t.Context(), &b))
 	copy(b.Documents[0].Put[0].Value, "XXXXX")
 	copy(b.Parked[0].Data, "XXXXX")
 	b.Documents[0].Put[0].Key, b.Counters[0].Set[0].Value, b.Indexes[0].Entries[0].Score = "X", 7, 7
+	b.Sets[0].Changes[0].Member = "X"
 	next := batch(2)
 	require.NoError(t, session.Commit(t.Context(), &next))
 	require.Equal(t, []string{"value"}, s.read(t, "a"))
@@ -186,6 +188,7 @@ func keepsNothing(t *testing.T, s *suite) {
 		{Kind: projection.ItemDocument, Collection: docs, Key: "a", Value: []byte("value")},
 		{Kind: projection.ItemCounter, Collection: counts, Key: "a", Count: 1},
 		{Kind: projection.ItemIndex, Collection: index, Key: "a", Member: "m", Score: 1},
+		{Kind: projection.ItemSet, Collection: sets, Key: "a", Member: "m"},
 		{Kind: projection.ItemParked, Key: "s", Value: []byte("value")},
 	}), s.dump(t, 1))
 }
@@ -195,13 +198,13 @@ func largeBatch(t *testing.T, s *suite) {
 	var changes []change
 	for i := range n {
 		changes = append(changes, document(fmt.Sprint("d", i), strings.Repeat("v", i%300)), counter(fmt.Sprint("c", i), int64(i)),
-			member(fmt.Sprint("i", i%10), fmt.Sprint("m", i), float64(i)))
+			member(fmt.Sprint("i", i%10), fmt.Sprint("m", i), float64(i)), inSet(fmt.Sprint("s", i%3), fmt.Sprint("m", i)))
 	}
 	s.commit(t, 1, 1, batch(0, changes...))
-	require.Len(t, s.dump(t, 1), 3*n)
+	require.Len(t, s.dump(t, 1), 4*n)
 	changes = nil
 	for i := range n {
-		changes = append(changes, noDocument(fmt.Sprint("d", i)), noMember(fmt.Sprint("i", i%10), fmt.Sprint("m", i)))
+		changes = append(changes, noDocument(fmt.Sprint("d", i)), noMember(fmt.Sprint("i", i%10), fmt.Sprint("m", i)), notInSet(fmt.Sprint("s", i%3), fmt.Sprint("m", i)))
 	}
 	s.commit(t, 1, 1, batch(0, changes...))
 	require.Len(t, s.dump(t, 1), n, "the counters only")
@@ -219,6 +222,10 @@ func collectionsApart(t *testing.T, s *suite) {
 			{Collection: one, Entries: []projection.Entry{{Key: "b:k", Member: "1"}}},
 			{Collection: other, Entries: []projection.Entry{{Key: "k", Member: "2"}}},
 		},
+		Sets: []projection.SetChanges{
+			{Collection: one, Changes: []projection.SetChange{{Key: "b:k", Member: "1"}}},
+			{Collection: other, Changes: []projection.SetChange{{Key: "k", Member: "2"}}},
+		},
 	}
 	s.commit(t, 1, partitionOf("k"), b)
 	got, err := s.store.Documents(t.Context(), view, one, []string{"k"})
@@ -227,5 +234,8 @@ func collectionsApart(t *testing.T, s *suite) {
 	members, err := s.store.Range(t.Context(), view, other, "k", projection.Range{})
 	require.NoError(t, err)
 	require.Equal(t, []projection.Member{{Member: "2"}}, members)
-	require.Len(t, s.dump(t, 1), 4)
+	names, err := s.store.SetMembers(t.Context(), view, other, "k")
+	require.NoError(t, err)
+	require.Equal(t, []string{"2"}, names)
+	require.Len(t, s.dump(t, 1), 6)
 }

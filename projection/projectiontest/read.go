@@ -100,7 +100,8 @@ func dumpEverything(t *testing.T, s *suite) {
 		want = append(want,
 			projection.Item{Kind: projection.ItemDocument, Collection: docs, Key: key, Value: value},
 			projection.Item{Kind: projection.ItemCounter, Collection: counts, Key: key, Count: int64(i)},
-			projection.Item{Kind: projection.ItemIndex, Collection: index, Key: fmt.Sprint("i", i%20), Member: key, Score: float64(i) / 2})
+			projection.Item{Kind: projection.ItemIndex, Collection: index, Key: fmt.Sprint("i", i%20), Member: key, Score: float64(i) / 2},
+			projection.Item{Kind: projection.ItemSet, Collection: sets, Key: fmt.Sprint("s", i%20), Member: key})
 		if i < 200 {
 			want = append(want, projection.Item{Kind: projection.ItemParked, Key: key, Value: value})
 		}
@@ -124,7 +125,7 @@ func dumped(part int) projection.Batch {
 	var changes []change
 	for i := part; i < 1000; i += partitions {
 		key, value := fmt.Sprint("k", i), fmt.Sprint("v", i)
-		changes = append(changes, document(key, value), counter(key, int64(i)), member(fmt.Sprint("i", i%20), key, float64(i)/2))
+		changes = append(changes, document(key, value), counter(key, int64(i)), member(fmt.Sprint("i", i%20), key, float64(i)/2), inSet(fmt.Sprint("s", i%20), key))
 		if i < 200 {
 			changes = append(changes, parked(key, []byte(value)))
 		}

@@ -88,12 +88,20 @@ func versionsListed(t *testing.T, s *suite) {
 func readsNeedActive(t *testing.T, s *suite) {
 	ctx := t.Context()
 	calls := map[string]func() error{
-		"Active":     func() error { _, err := s.store.Active(ctx, view); return err },
-		"Checkpoint": func() error { _, err := s.store.Checkpoint(ctx, view, "k"); return err },
-		"Documents":  func() error { _, err := s.store.Documents(ctx, view, docs, []string{"k"}); return err },
-		"Counts":     func() error { _, err := s.store.Counts(ctx, view, counts, []string{"k"}); return err },
-		"Top":        func() error { _, err := s.store.Top(ctx, view, counts, 3); return err },
-		"Range":      func() error { _, err := s.store.Range(ctx, view, index, "k", projection.Range{}); return err },
+		"Active":        func() error { _, err := s.store.Active(ctx, view); return err },
+		"Checkpoint":    func() error { _, err := s.store.Checkpoint(ctx, view, "k"); return err },
+		"Documents":     func() error { _, err := s.store.Documents(ctx, view, docs, []string{"k"}); return err },
+		"Counts":        func() error { _, err := s.store.Counts(ctx, view, counts, []string{"k"}); return err },
+		"Top":           func() error { _, err := s.store.Top(ctx, view, counts, 3); return err },
+		"Range":         func() error { _, err := s.store.Range(ctx, view, index, "k", projection.Range{}); return err },
+		"RangeAll":      func() error { _, err := s.store.RangeAll(ctx, view, index, "k", projection.Range{}); return err },
+		"CountRange":    func() error { _, err := s.store.CountRange(ctx, view, index, "k", nil, nil); return err },
+		"CountRangeAll": func() error { _, err := s.store.CountRangeAll(ctx, view, index, "k", nil, nil); return err },
+		"Scores":        func() error { _, err := s.store.Scores(ctx, view, index, "k", []string{"m"}); return err },
+		"Rank":          func() error { _, err := s.store.Rank(ctx, view, index, "k", "m", false); return err },
+		"SetMembers":    func() error { _, err := s.store.SetMembers(ctx, view, sets, "k"); return err },
+		"SetContains":   func() error { _, err := s.store.SetContains(ctx, view, sets, "k", []string{"m"}); return err },
+		"SetSize":       func() error { _, err := s.store.SetSize(ctx, view, sets, "k"); return err },
 	}
 	for name, call := range calls {
 		require.ErrorIs(t, call(), projection.ErrNotBuilt, name)
@@ -176,7 +184,7 @@ func dropActive(t *testing.T, s *suite) {
 
 // everything is one of each thing that a partition can hold.
 func everything() projection.Batch {
-	return batch(0, document("d", "v"), counter("c", 1), member("i", "m", 1), parked("s", []byte("p")))
+	return batch(0, document("d", "v"), counter("c", 1), member("i", "m", 1), inSet("t", "m"), parked("s", []byte("p")))
 }
 
 func dropRemoves(t *testing.T, s *suite) {
@@ -189,7 +197,7 @@ func dropRemoves(t *testing.T, s *suite) {
 	infos, err := s.store.Versions(t.Context(), view)
 	require.NoError(t, err)
 	require.Equal(t, []projection.VersionInfo{info(2)}, infos)
-	require.Len(t, s.dump(t, 2), 4*partitions)
+	require.Len(t, s.dump(t, 2), 5*partitions)
 	_, err = s.store.Checkpoints(t.Context(), view, 1)
 	require.ErrorIs(t, err, projection.ErrNoVersion)
 	_, err = s.store.Acquire(t.Context(), view, 1, 0)
@@ -252,6 +260,9 @@ func cancelledContext(t *testing.T, s *suite) {
 		"TakeNote":      func() error { _, err := s.store.TakeNote(ctx, view, "n"); return err },
 		"Views":         func() error { _, err := s.store.Views(ctx); return err },
 		"Documents":     func() error { _, err := s.store.Documents(ctx, view, docs, []string{"a"}); return err },
+		"SetMembers":    func() error { _, err := s.store.SetMembers(ctx, view, sets, "a"); return err },
+		"RangeAll":      func() error { _, err := s.store.RangeAll(ctx, view, index, "a", projection.Range{}); return err },
+		"session reads": func() error { _, err := session.SetMembers(ctx, sets, "a"); return err },
 		"Dump": func() error {
 			for _, err := range s.store.Dump(ctx, view, 1) {
 				return err

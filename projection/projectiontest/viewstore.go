@@ -19,6 +19,7 @@ const (
 	docs       = "orders"
 	counts     = "sales"
 	index      = "by-customer"
+	sets       = "tags"
 	partitions = 4
 )
 
@@ -38,7 +39,9 @@ type suite struct {
 // is empty and ends with its test.
 func RunViewStore(t *testing.T, open func(t *testing.T) projection.ViewStore) {
 	t.Helper()
-	for _, group := range [][]clause{versionClauses, leaseClauses, noteClauses, commitClauses, fenceClauses, readClauses, topClauses} {
+	for _, group := range [][]clause{
+		versionClauses, leaseClauses, noteClauses, commitClauses, fenceClauses, readClauses, topClauses, indexClauses, setClauses,
+	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
@@ -148,6 +151,23 @@ func member(key, member string, score float64) change {
 
 func noMember(key, member string) change {
 	return entry(projection.Entry{Key: key, Member: member, Remove: true})
+}
+
+func setChange(c projection.SetChange) change {
+	return func(b *projection.Batch) {
+		if len(b.Sets) == 0 {
+			b.Sets = []projection.SetChanges{{Collection: sets}}
+		}
+		b.Sets[0].Changes = append(b.Sets[0].Changes, c)
+	}
+}
+
+func inSet(key, member string) change {
+	return setChange(projection.SetChange{Key: key, Member: member})
+}
+
+func notInSet(key, member string) change {
+	return setChange(projection.SetChange{Key: key, Member: member, Remove: true})
 }
 
 func parked(stream string, data []byte) change {

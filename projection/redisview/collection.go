@@ -7,8 +7,8 @@ import (
 	"github.com/foldstream/foldstream/projection"
 )
 
-// CollectionOptions configure [NewCollection], [NewIndex] and [NewCounters].
-// The zero value is ready to use.
+// CollectionOptions configure [NewCollection], [NewIndex], [NewSet] and
+// [NewCounters]. The zero value is ready to use.
 type CollectionOptions struct {
 	Options
 	// View is the name of the projection that fills it; its own name by
@@ -35,6 +35,13 @@ func NewCollection[T any](rdb redis.UniversalClient, name string, opts *Collecti
 func NewIndex(rdb redis.UniversalClient, name string, opts *CollectionOptions) *projection.Index {
 	store, target := opts.store(rdb)
 	return projection.NewIndex(store, name, target)
+}
+
+// NewSet returns the sets that are kept under a name in Redis. A nil opts means
+// the defaults.
+func NewSet(rdb redis.UniversalClient, name string, opts *CollectionOptions) *projection.Set {
+	store, target := opts.store(rdb)
+	return projection.NewSet(store, name, target)
 }
 
 // NewCounters returns the counters that are kept under a name in Redis. A nil

@@ -27,9 +27,11 @@
 //	{<view>:pNN}:vK:c:<collection>     hash: key -> counter
 //	{<view>:pNN}:vK:r:<collection>     sorted set: counters by their negated value, so that
 //	                                   equal ones come by key
-//	{<view>:pNN}:vK:i:<collection>:<key>  sorted set: members of one key of an index
+//	{<view>:pNN}:vK:i:<collection>:<key>  sorted set: members of one key of an index,
+//	                                   or of a lookup, in the partition of their documents
+//	{<view>:pNN}:vK:s:<collection>:<key>  set: members of one key of a set
 //	{<view>:pNN}:vK:parked             hash: stream -> parked events
-//	{<view>:pNN}:vK:k                  set: what d:, c: and i: there are
+//	{<view>:pNN}:vK:k                  set: what d:, c:, i: and s: there are
 //
 // The braces are hash tags: on a cluster a partition lives in one slot.
 // Nothing else may write these keys. Keys must not be evicted: set the maxmemory-policy

@@ -121,21 +121,24 @@ func (s *Store) items(ctx context.Context, base string) iter.Seq2[projection.Ite
 
 // things yields what one key holds and reports whether to go on.
 func (s *Store) things(ctx context.Context, base, suffix string, yield func(projection.Item, error) bool) bool {
-	step := s.rdb.HScan
-	if strings.HasPrefix(suffix, indexPrefix) {
+	step, width := s.rdb.HScan, 2
+	switch {
+	case strings.HasPrefix(suffix, indexPrefix):
 		step = s.rdb.ZScan
+	case strings.HasPrefix(suffix, setPrefix):
+		step, width = s.rdb.SScan, 1
 	}
 	seen := make(map[string]bool)
-	for pairs, err := range scan(ctx, base+suffix, step) {
+	for page, err := range scan(ctx, base+suffix, step) {
 		if err != nil {
 			return yield(projection.Item{}, err) && false
 		}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			if seen[pairs[i]] {
+		for i := 0; i+width <= len(page); i += width {
+			if seen[page[i]] {
 				continue
 			}
-			seen[pairs[i]] = true
-			item, err := itemOf(suffix, pairs[i], pairs[i+1])
+			seen[page[i]] = true
+			item, err := itemOf(suffix, page[i], page[i+width-1])
 			if !yield(item, err) || err != nil {
 				return false
 			}
@@ -144,7 +147,7 @@ func (s *Store) things(ctx context.Context, base, suffix string, yield func(proj
 	return true
 }
 
-// itemOf makes an item of a field, or a member, and its value.
+// itemOf makes an item of a field, or a member, and its value if it has one.
 func itemOf(suffix, field, value string) (projection.Item, error) {
 	if suffix == parkedSuffix {
 		return projection.Item{Kind: projection.ItemParked, Key: field, Value: []byte(value)}, nil
@@ -156,7 +159,11 @@ func itemOf(suffix, field, value string) (projection.Item, error) {
 		n, err := parseCount(field, value)
 		return projection.Item{Kind: projection.ItemCounter, Collection: unescape(c), Key: field, Count: n}, err
 	}
-	collection, key := splitIndex(suffix)
+	if strings.HasPrefix(suffix, setPrefix) {
+		collection, key := splitKey(suffix, setPrefix)
+		return projection.Item{Kind: projection.ItemSet, Collection: collection, Key: key, Member: field}, nil
+	}
+	collection, key := splitKey(suffix, indexPrefix)
 	score, err := strconv.ParseFloat(value, 64)
 	if err != nil || math.IsNaN(score) {
 		return projection.Item{}, &malformedError{field, value, "a score"}

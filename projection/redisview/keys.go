@@ -52,15 +52,20 @@ const (
 	counterPrefix    = "c:"
 	rankingPrefix    = "r:"
 	indexPrefix      = "i:"
+	setPrefix        = "s:"
 )
 
 func indexSuffix(collection, key string) string {
 	return indexPrefix + escape(collection) + ":" + key
 }
 
-// splitIndex is the reverse of indexSuffix.
-func splitIndex(suffix string) (collection, key string) {
-	collection, key, _ = strings.Cut(strings.TrimPrefix(suffix, indexPrefix), ":")
+func setSuffix(collection, key string) string {
+	return setPrefix + escape(collection) + ":" + key
+}
+
+// splitKey is the reverse of indexSuffix and setSuffix.
+func splitKey(suffix, prefix string) (collection, key string) {
+	collection, key, _ = strings.Cut(strings.TrimPrefix(suffix, prefix), ":")
 	return unescape(collection), key
 }
 

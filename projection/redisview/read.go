@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -224,36 +223,4 @@ func pick(keys []string, indexes []int) []string {
 		picked[i] = keys[k]
 	}
 	return picked
-}
-
-// Range implements [projection.Reader].
-func (s *Store) Range(ctx context.Context, view, collection, key string, r projection.Range) ([]projection.Member, error) {
-	by := &redis.ZRangeBy{Min: bound(r.Min, "-inf"), Max: bound(r.Max, "+inf"), Offset: int64(max(r.Offset, 0)), Count: -1}
-	if r.Limit > 0 {
-		by.Count = int64(r.Limit)
-	}
-	var get *redis.ZSliceCmd
-	err := s.read(ctx, view, func(pipe redis.Pipeliner, p *pointer) {
-		zset := p.base(key) + indexSuffix(collection, key)
-		if r.Reverse {
-			get = pipe.ZRevRangeByScoreWithScores(ctx, zset, by)
-		} else {
-			get = pipe.ZRangeByScoreWithScores(ctx, zset, by)
-		}
-	})
-	if err != nil {
-		return nil, failed(fmt.Sprintf("range of key %q of index %q", key, collection), view, err)
-	}
-	members := make([]projection.Member, len(get.Val()))
-	for i, z := range get.Val() {
-		members[i] = projection.Member{Member: z.Member.(string), Score: z.Score}
-	}
-	return members, nil
-}
-
-func bound(score *float64, open string) string {
-	if score == nil {
-		return open
-	}
-	return strings.ToLower(strconv.FormatFloat(*score, 'g', -1, 64)) // miniredis knows no +Inf
 }

@@ -1,11 +1,6 @@
 package redisview
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/foldstream/foldstream/projection"
-)
+import "github.com/foldstream/foldstream/projection"
 
 const (
 	// maxFields bounds one command, and with it how long Redis serves nobody
@@ -23,7 +18,7 @@ type writer struct {
 	cmds   [][]any   // the arguments of each command
 	args   []any     // of all commands, one after the other
 	scores []float64 // of counters
-	order  []int     // of index entries
+	order  []int     // of changes by key, see inOrder
 	fresh  []string  // what the registry does not hold yet
 	known  map[string]struct{}
 
@@ -86,6 +81,9 @@ func (w *writer) batch(b *projection.Batch) {
 	for i := range b.Indexes {
 		w.entries(&b.Indexes[i])
 	}
+	for i := range b.Sets {
+		w.sets(&b.Sets[i])
+	}
 	w.parked(b.Parked)
 	w.register()
 }
@@ -122,45 +120,6 @@ func (w *writer) counters(c *projection.CounterChanges) {
 		w.field()
 	}
 	w.close()
-}
-
-// entries groups entries by key and keeps the order within a key.
-func (w *writer) entries(c *projection.IndexChanges) {
-	w.order = w.order[:0]
-	for i := range c.Entries {
-		w.order = append(w.order, i)
-	}
-	slices.SortStableFunc(w.order, func(a, b int) int { return strings.Compare(c.Entries[a].Key, c.Entries[b].Key) })
-	var last *projection.Entry
-	var key string
-	for _, i := range w.order {
-		e := &c.Entries[i]
-		if last == nil || last.Key != e.Key || last.Remove != e.Remove {
-			if last != nil {
-				w.close()
-			}
-			if last == nil || last.Key != e.Key {
-				key = w.keyOf(indexSuffix(c.Collection, e.Key))
-			}
-			w.open(entryCommand(e), key)
-		}
-		if !e.Remove {
-			w.args = append(w.args, &e.Score)
-		}
-		w.args = append(w.args, &e.Member)
-		w.field()
-		last = e
-	}
-	if last != nil {
-		w.close()
-	}
-}
-
-func entryCommand(e *projection.Entry) string {
-	if e.Remove {
-		return "zrem"
-	}
-	return "zadd"
 }
 
 func (w *writer) parked(changes []projection.ParkedChange) {
