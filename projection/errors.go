@@ -15,6 +15,9 @@ var (
 	// ErrNotFound means that there is no document under a key, or no such
 	// member under it.
 	ErrNotFound = errors.New("projection: not found")
+	// ErrAmbiguous means that one document was asked for where a lookup finds
+	// more.
+	ErrAmbiguous = errors.New("projection: more than one document is found")
 	// ErrCursor means that a page was asked for with a cursor that is not from
 	// a page of the same key and direction.
 	ErrCursor = errors.New("projection: bad cursor")

@@ -19,6 +19,7 @@ type Projection struct {
 	store      ViewStore
 	targets    []bound
 	byType     map[string]*reaction // by the name under which an event is stored
+	finish     []func() error       // what is to be done when all parts are known
 }
 
 // bound is a target as the engine sees it.
@@ -90,6 +91,9 @@ func New(name string, codec eventstore.Codec, parts ...Part) *Projection {
 	}
 	for _, part := range parts {
 		errs = append(errs, part(p))
+	}
+	for _, f := range p.finish {
+		errs = append(errs, f())
 	}
 	if len(p.targets) == 0 {
 		errs = append(errs, errors.New("handles no events; add projection.On, OnIndex, OnSet or OnCount"))
@@ -206,25 +210,35 @@ func OnCount[E any](c *Counters, deltas func(event E, m Meta) []Delta) Part {
 	return func(p *Projection) error { return p.bind(eventOf[E](), c, b) }
 }
 
-func (p *Projection) bind(event *eventType, t bound, part *binding) error {
-	b := new(binding) // a Part may be given to several projections
-	*b = *part
+// target returns the number of a target, after adding it if need be. One that
+// is fresh must not be there yet.
+func (p *Projection) target(t bound, fresh bool) (int, error) {
 	base := t.base()
 	if base.view != p.name {
-		return fmt.Errorf("%q belongs to view %q; set View in its options", base.name, base.view)
+		return 0, fmt.Errorf("%q belongs to view %q; set View in its options", base.name, base.view)
 	}
 	if p.store != nil && p.store != base.store && !sameStore(p.store, base.store) {
-		return fmt.Errorf("%q is in another view store than the targets before it", base.name)
+		return 0, fmt.Errorf("%q is in another view store than the targets before it", base.name)
 	}
 	p.store = base.store
-	if b.target = slices.Index(p.targets, t); b.target < 0 {
-		for _, other := range p.targets {
-			if other.base().name == base.name {
-				return fmt.Errorf("%q is there twice; use the same value in all parts", base.name)
-			}
+	i := slices.Index(p.targets, t)
+	if i >= 0 && !fresh {
+		return i, nil
+	}
+	for _, other := range p.targets {
+		if other.base().name == base.name {
+			return 0, fmt.Errorf("%q is there twice; use the same value in all parts", base.name)
 		}
-		b.target = len(p.targets)
-		p.targets = append(p.targets, t)
+	}
+	p.targets = append(p.targets, t)
+	return len(p.targets) - 1, nil
+}
+
+func (p *Projection) bind(event *eventType, t bound, part *binding) (err error) {
+	b := new(binding) // a Part may be given to several projections
+	*b = *part
+	if b.target, err = p.target(t, false); err != nil {
+		return err
 	}
 	names := p.codec.TypeNames(event.goType)
 	if len(names) == 0 {

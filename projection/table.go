@@ -38,12 +38,13 @@ type table interface {
 // documents is the table of a [Collection].
 type documents[T any] struct {
 	cached[T]
-	enc    Encoding
-	check  bool // encode each result at once, so that one that cannot be is found
-	puts   []KeyValue
-	delete []string
-	buf    []byte // what puts point into; used again, as a commit keeps nothing
-	trial  []byte // of check
+	enc     Encoding
+	check   bool // encode each result at once, so that one that cannot be is found
+	puts    []KeyValue
+	delete  []string
+	buf     []byte // what puts point into; used again, as a commit keeps nothing
+	trial   []byte // of check
+	lookups []*lookup[T]
 }
 
 func (c *Collection[T]) newTable(limit int, careful bool) table {
@@ -73,10 +74,16 @@ func (d *documents[T]) load(ctx context.Context, s Session) error {
 
 func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 	e := o.slot.(*cacheEntry[T])
+	for _, l := range d.lookups { // before a fold that is not as it should be can change it
+		if err := l.remember(e); err != nil {
+			return err
+		}
+	}
 	doc, err := o.binding.fold.(func(T, any, Meta) (T, error))(e.value, event, *m)
 	switch {
 	case errors.Is(err, ErrDeleteDocument):
 		var none T
+		d.forget(e)
 		d.set(e, none, false, undo)
 	case err != nil:
 		return err
@@ -86,14 +93,23 @@ func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 				return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
 			}
 		}
+		if err := d.meet(e, doc); err != nil {
+			return err
+		}
 		d.set(e, doc, true, undo)
 	}
 	return nil
 }
 
+func (d *documents[T]) changes() int { return len(d.dirty) * (1 + len(d.lookups)) }
+
 func (d *documents[T]) flush(b *Batch) error {
 	d.puts, d.delete, d.buf = d.puts[:0], d.delete[:0], d.buf[:0]
-	for _, e := range d.takeOff() {
+	changed := d.takeOff()
+	if err := d.flushLookups(b, changed); err != nil {
+		return err
+	}
+	for _, e := range changed {
 		if !e.exists {
 			d.delete = append(d.delete, e.key)
 			continue
