@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // listed is a [Collection] with lookups, as the engine sees it.
@@ -84,13 +85,13 @@ func (l *lookup[T]) of(key string, doc T) ([]Listing, error) {
 	all := l.listings(key, doc)
 	once := make([]Listing, 0, len(all))
 	defer clear(l.scores)
-	for i := len(all) - 1; i >= 0; i-- { // the last one counts
-		if math.IsNaN(all[i].Score) {
-			return nil, fmt.Errorf("document %q has no score (NaN) under key %q of %s", key, all[i].Key, l.name)
+	for _, x := range slices.Backward(all) { // the last one counts
+		if math.IsNaN(x.Score) {
+			return nil, fmt.Errorf("document %q has no score (NaN) under key %q of %s", key, x.Key, l.name)
 		}
-		if _, twice := l.scores[all[i].Key]; !twice {
-			l.scores[all[i].Key] = all[i].Score
-			once = append(once, all[i])
+		if _, twice := l.scores[x.Key]; !twice {
+			l.scores[x.Key] = x.Score
+			once = append(once, x)
 		}
 	}
 	return once, nil

@@ -12,12 +12,12 @@ type IndexReader interface {
 	// all partitions, as those of a [Lookup] are.
 	RangeAll(ctx context.Context, view, collection, key string, r Range) ([]Member, error)
 
-	// CountRange returns how many members of one key have a score from min to
-	// max, both inclusive; nil is open.
-	CountRange(ctx context.Context, view, collection, key string, min, max *float64) (int64, error)
+	// CountRange returns how many members of one key have a score from low to
+	// high, both inclusive; nil is open.
+	CountRange(ctx context.Context, view, collection, key string, low, high *float64) (int64, error)
 
 	// CountRangeAll is to CountRange what RangeAll is to Range.
-	CountRangeAll(ctx context.Context, view, collection, key string, min, max *float64) (int64, error)
+	CountRangeAll(ctx context.Context, view, collection, key string, low, high *float64) (int64, error)
 
 	// Scores returns the scores of members of one key, NaN for one that is
 	// missing.

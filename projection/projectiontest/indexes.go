@@ -46,8 +46,6 @@ func namesOf(members []projection.Member) []string {
 	return names
 }
 
-func at(score float64) *float64 { return &score }
-
 func after(member string, score float64) *projection.Member {
 	return &projection.Member{Member: member, Score: score}
 }
@@ -69,12 +67,12 @@ var afterCases = []struct {
 	{"limit backwards", projection.Range{After: after("e", 2), Reverse: true, Limit: 2}, "dc"},
 	{"offset and limit", projection.Range{After: after("b", 2), Offset: 1, Limit: 2}, "de"},
 	{"offset and limit backwards", projection.Range{After: after("e", 2), Reverse: true, Offset: 1, Limit: 2}, "cb"},
-	{"max", projection.Range{After: after("c", 2), Max: at(2)}, "de"},
-	{"min behind it", projection.Range{After: after("a", 1), Min: at(2.5)}, "f"},
-	{"max before it", projection.Range{After: after("f", 3), Max: at(2)}, ""},
-	{"min backwards", projection.Range{After: after("d", 2), Reverse: true, Min: at(2)}, "cb"},
-	{"max backwards", projection.Range{After: after("f", 3), Reverse: true, Max: at(1)}, "a"},
-	{"min and max and limit", projection.Range{After: after("b", 2), Min: at(2), Max: at(2), Limit: 2}, "cd"},
+	{"max", projection.Range{After: after("c", 2), Max: new(2.0)}, "de"},
+	{"min behind it", projection.Range{After: after("a", 1), Min: new(2.5)}, "f"},
+	{"max before it", projection.Range{After: after("f", 3), Max: new(2.0)}, ""},
+	{"min backwards", projection.Range{After: after("d", 2), Reverse: true, Min: new(2.0)}, "cb"},
+	{"max backwards", projection.Range{After: after("f", 3), Reverse: true, Max: new(1.0)}, "a"},
+	{"min and max and limit", projection.Range{After: after("b", 2), Min: new(2.0), Max: new(2.0), Limit: 2}, "cd"},
 	{"a member that is gone", projection.Range{After: after("bb", 2)}, "cdef"},
 	{"a member that is gone, backwards", projection.Range{After: after("dd", 2), Reverse: true}, "dcba"},
 	{"a score that is gone", projection.Range{After: after("x", 2.5)}, "f"},
@@ -204,14 +202,14 @@ func rangeAll(t *testing.T, s *suite) {
 	all := s.spread(t, "k", 90, func(i int) float64 { return float64(i / 10) })
 	require.Equal(t, all, s.rangeOfAll(t, "k", projection.Range{}))
 	require.Equal(t, all[5:25], s.rangeOfAll(t, "k", projection.Range{Offset: 5, Limit: 20}))
-	require.Equal(t, all[20:40], s.rangeOfAll(t, "k", projection.Range{Min: at(2), Max: at(3)}))
-	require.Equal(t, all[25:35], s.rangeOfAll(t, "k", projection.Range{Min: at(2), Max: at(3), Offset: 5, Limit: 10}))
+	require.Equal(t, all[20:40], s.rangeOfAll(t, "k", projection.Range{Min: new(2.0), Max: new(3.0)}))
+	require.Equal(t, all[25:35], s.rangeOfAll(t, "k", projection.Range{Min: new(2.0), Max: new(3.0), Offset: 5, Limit: 10}))
 	require.Empty(t, s.rangeOfAll(t, "k", projection.Range{Offset: 90}))
 	require.Empty(t, s.rangeOfAll(t, "never", projection.Range{}))
 	slices.Reverse(all)
 	require.Equal(t, all, s.rangeOfAll(t, "k", projection.Range{Reverse: true}))
 	require.Equal(t, all[7:9], s.rangeOfAll(t, "k", projection.Range{Reverse: true, Offset: 7, Limit: 2}))
-	n, err := s.store.CountRangeAll(t.Context(), view, index, "k", at(2), at(3))
+	n, err := s.store.CountRangeAll(t.Context(), view, index, "k", new(2.0), new(3.0))
 	require.NoError(t, err)
 	require.EqualValues(t, 20, n)
 	n, err = s.store.CountRangeAll(t.Context(), view, index, "k", nil, nil)
@@ -250,8 +248,8 @@ func countRange(t *testing.T, s *suite) {
 		low, high *float64
 		want      int64
 	}{
-		{nil, nil, 5}, {at(1), nil, 4}, {nil, at(1), 3}, {at(1), at(1), 2}, {at(1.1), at(2.5), 1}, {at(2.6), at(9), 0},
-		{at(2), at(1), 0}, {at(math.Inf(1)), nil, 1}, {nil, at(math.Inf(-1)), 1},
+		{nil, nil, 5}, {new(1.0), nil, 4}, {nil, new(1.0), 3}, {new(1.0), new(1.0), 2}, {new(1.1), new(2.5), 1}, {new(2.6), new(9.0), 0},
+		{new(2.0), new(1.0), 0}, {new(math.Inf(1)), nil, 1}, {nil, new(math.Inf(-1)), 1},
 	} {
 		got, err := s.store.CountRange(t.Context(), view, index, "k", c.low, c.high)
 		require.NoError(t, err)
