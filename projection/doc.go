@@ -12,6 +12,11 @@
 //	runner := projection.NewRunner(store, nil, view)
 //	err := runner.Run(ctx)
 //
+// A view holds documents by key ([Collection]), members by key sorted by score
+// ([Index]), members by key ([Set]), and numbers by key ([Counters]), filled by
+// [On], [OnIndex], [OnSet] and [OnCount]. A [Lookup] finds documents by what is
+// in them; [IndexBy] keeps it in step.
+//
 // # Guarantees
 //
 // Events are delivered to a projection at least once, and their effect on a
