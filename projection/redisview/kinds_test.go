@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -263,4 +264,40 @@ func TestAllKindsAreExactAfterReplaysInOtherBatches(t *testing.T) {
 	require.NoError(t, err)
 	tr.check(t, m)
 	require.Equal(t, live, m.digest(t), "in memory")
+}
+
+// Partitions are taken away from the runner while it works, again and again.
+// What it had in memory then is worth nothing, that of lookups included.
+func TestAllKindsAreExactAfterPartitionsWereStolen(t *testing.T) {
+	t.Parallel()
+	rdb, prefix := redistest.Shared(t)
+	d := newDepot(redisview.New(rdb, &redisview.Options{Prefix: prefix}))
+	tr := &traffic{rand: rand.New(rand.NewPCG(3, 4)), store: memstore.New(nil), parcels: map[string]parcel{}, moves: map[string]int64{}}
+	r := projection.NewRunner(tr.store, &projection.Options{BatchEvents: 5, Partitions: 3, Backoff: time.Millisecond}, d.projection())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	require.NoError(t, r.WaitLevel(t.Context()))
+	for i := range 20 {
+		for range 40 {
+			tr.step(t)
+		}
+		thief, err := d.views.Acquire(t.Context(), "depot", 1, i%3)
+		require.NoError(t, err)
+		require.NoError(t, thief.Close())
+	}
+	tr.step(t)
+	require.NoError(t, r.WaitLevel(t.Context()))
+	tr.check(t, d)
+	checkpoints, err := d.views.Checkpoints(t.Context(), "depot", 1)
+	require.NoError(t, err)
+	for i, ck := range checkpoints {
+		require.Greater(t, ck.Epoch, uint64(2+20/3), "partition %d was taken back", i)
+	}
+	live := d.digest(t)
+	_, err = r.Rebuild(t.Context(), "depot", nil)
+	require.NoError(t, err)
+	require.Equal(t, live, d.digest(t))
+	cancel()
+	require.NoError(t, <-done)
 }
