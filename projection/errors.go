@@ -42,6 +42,8 @@ var (
 	// ErrOtherStore means that a view was built from another event store than
 	// the one it is to follow.
 	ErrOtherStore = errors.New("projection: view is ahead of the event store")
+	// ErrNotRunning means that there is nothing under way that could be ended.
+	ErrNotRunning = errors.New("projection: not running")
 	// ErrRunning means that what was asked for is under way already.
 	ErrRunning = errors.New("projection: already running")
 )

@@ -13,8 +13,10 @@ import (
 
 // follower keeps one view level, for one runner.
 type follower struct {
-	r *Runner
-	p *Projection
+	r        *Runner
+	p        *Projection
+	decoders []*decoder
+	poke     chan struct{} // has one when the follower should look up at once
 
 	mu        sync.Mutex
 	st        State
@@ -24,24 +26,35 @@ type follower struct {
 	stopped   chan struct{} // closed when that has ended
 	holds     int           // while above 0 no pipeline is started
 	released  chan struct{} // closed when holds changes
+	opened    bool          // the hub knows where it begins
 	err       error
 	errAt     time.Time
 	retries   int
 	speed     rate
 	rebuild   *Progress
-	rebuildOn bool
-	careful   bool // for pipelines to come
+	rebuildOn func() // cancels the rebuild under way; nil without one
+	careful   bool   // for pipelines to come
 }
 
 var errSwitched = errors.New("another version was made active")
 
 func newFollower(r *Runner, p *Projection) *follower {
-	return &follower{r: r, p: p, st: StateStopped, released: make(chan struct{})}
+	return &follower{r: r, p: p, st: StateStopped, released: make(chan struct{}), poke: make(chan struct{}, 1)}
 }
+
+// maxBackoff is the longest pause between two tries.
+const maxBackoff = 5 * time.Second
+
+// jitter keeps those that failed together from trying again together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 func (f *follower) run(ctx context.Context) error {
 	log := f.r.opts.Logger.With("view", f.p.name)
 	backoff := f.r.opts.Backoff
+	f.mu.Lock()
+	f.opened = false
+	f.mu.Unlock()
+	defer f.known()
 	f.set(StateStopped) // a failure of an earlier Run is over
 	for ctx.Err() == nil {
 		started := time.Now()
@@ -49,7 +62,7 @@ func (f *follower) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			f.set(StateStopped)
-			return nil //nolint:nilerr // it was ended by its caller, it did not fail
+			return nil
 		case err == nil:
 			continue
 		case fatal(err):
@@ -57,17 +70,30 @@ func (f *follower) run(ctx context.Context) error {
 			log.Error("projection stopped", "error", err)
 			return fmt.Errorf("projection %q: %w", f.p.name, err)
 		}
+		f.known()
 		f.note(err)
+		f.set(StateRetrying)
 		f.heed(err)
 		log.Warn("projection tries again", "error", err)
 		if time.Since(started) > 10*backoff {
 			backoff = f.r.opts.Backoff // it had worked for a while
 		}
-		_ = pause(ctx, nil, backoff/2+rand.N(backoff/2+1))
-		backoff = min(2*backoff, 5*time.Second)
+		_ = pause(ctx, nil, jitter(backoff))
+		backoff = min(2*backoff, maxBackoff)
 	}
 	f.set(StateStopped)
 	return nil
+}
+
+// known tells the hub once in a Run that this view has said where it begins.
+func (f *follower) known() {
+	f.mu.Lock()
+	first := !f.opened
+	f.opened = true
+	f.mu.Unlock()
+	if first {
+		f.r.hub.open(1)
+	}
 }
 
 // heed has the next pipeline look at each document, if one could not be
@@ -84,17 +110,23 @@ func (f *follower) heed(err error) bool {
 }
 
 func (f *follower) newPipeline(v VersionInfo, replay bool) *pipeline {
-	pl := newPipeline(f.p, f.r.store, &f.r.opts, v, replay)
+	pl := newPipeline(f.p, f.r.store, &f.r.opts, f.decoders, v, replay)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	pl.careful = f.careful
+	pl.careful.Store(f.careful)
 	return pl
 }
 
 // fatal reports whether trying again cannot help.
 func fatal(err error) bool {
-	return errors.Is(err, ErrTooManyParked) || errors.Is(err, ErrDefinitionChanged) || errors.Is(err, ErrOtherStore) || errors.Is(err, ErrDamaged) ||
-		errors.Is(err, eventstore.ErrClosed) || errors.Is(err, eventstore.ErrCorrupt)
+	for _, target := range []error{
+		ErrTooManyParked, ErrDefinitionChanged, ErrOtherStore, ErrDamaged, errUnknownType, eventstore.ErrClosed, eventstore.ErrCorrupt,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
 }
 
 // once follows the view for as long as that goes without an error, a switch of
@@ -106,73 +138,24 @@ func (f *follower) once(ctx context.Context) error {
 		return nil
 	}
 	defer f.ended() // last of all, because a hold waits for it
-	err := f.follow(ctx, cancel)
+	err := f.follow(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), errSwitched) && !fatal(err) {
 		return nil
 	}
 	return err
 }
 
-func (f *follower) follow(ctx context.Context, cancel context.CancelCauseFunc) error {
+func (f *follower) follow(ctx context.Context) error {
+	if waits, err := f.waitWhilePaused(ctx); waits || err != nil {
+		return err
+	}
 	v, active, err := f.pick(ctx)
 	if err != nil {
 		return err
 	}
-	store, opts := f.p.store, &f.r.opts
-	holder, err := lease(ctx, store, f.p.name, leaseName(v.Number), opts)
-	if err != nil {
-		return err
-	}
-	if holder != opts.Owner {
-		f.set(StateStandby)
-		_ = pause(ctx, nil, opts.LeaseTTL/3)
-		return nil
-	}
-	defer release(ctx, store, f.p.name, leaseName(v.Number), opts.Owner)
 	pl := f.newPipeline(v, !active)
-	if err := pl.open(ctx); err != nil {
-		return err
-	}
-	if err := f.belongs(ctx, pl); err != nil {
-		pl.close()
-		return err
-	}
-	return f.drive(ctx, cancel, pl, active)
-}
-
-// belongs refuses a view that has seen more than the event store holds: it was
-// built from another store, or the store has lost events.
-func (f *follower) belongs(ctx context.Context, pl *pipeline) error {
-	head, err := f.r.store.Head(ctx)
-	if err != nil {
-		return err
-	}
-	for i, p := range pl.start {
-		if p > head {
-			return fmt.Errorf("%w: partition %d of view %q, version %d, is at position %d, the event store ends at %d; give the view store another prefix, or drop the view",
-				ErrOtherStore, i, f.p.name, pl.version.Number, p, head)
-		}
-	}
-	return nil
-}
-
-func leaseName(version int) string { return fmt.Sprintf("v%d", version) }
-
-// release gives a lease up even when ctx is done, so that another process need
-// not wait for it to expire.
-func release(ctx context.Context, store ViewStore, view, name, owner string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = store.Release(ctx, view, owner, name) // it expires anyway
-}
-
-// lease takes or prolongs one lease and returns its holder.
-func lease(ctx context.Context, store ViewStore, view, name string, opts *Options) (string, error) {
-	holders, err := store.Lease(ctx, view, opts.Owner, opts.LeaseTTL, name)
-	if err != nil {
-		return "", err
-	}
-	return holders[0], nil
+	s := &stretch{f: f, pl: pl, crew: newCrew(pl), active: active, held: make(map[int]bool), retry: make(map[int]*again)}
+	return s.run(ctx)
 }
 
 // mayStart waits while the view is held, and notes what a hold has to stop.
@@ -187,164 +170,11 @@ func (f *follower) mayStart(ctx context.Context, stop func()) bool {
 		if free {
 			return true
 		}
+		f.known()
 		if pause(ctx, released, 0) != nil {
 			return false
 		}
 	}
-}
-
-// pick chooses the version to work at: the active one, or a new one when there
-// is none or its definition is another.
-func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err error) {
-	v, err = f.p.store.Active(ctx, f.p.name)
-	if err == nil && v.Definition == f.p.definition {
-		return v, true, nil
-	}
-	if err != nil && !errors.Is(err, ErrNotBuilt) {
-		return v, false, err
-	}
-	if err == nil && v.Definition > f.p.definition && !f.r.opts.StopOnNewDefinition {
-		// This program is the older one. Two that replace each other's view would never end.
-		return v, false, fmt.Errorf("view %q, version %d, was built by definition %d, which is newer than the program's %d; rebuild it to go back", f.p.name, v.Number, v.Definition, f.p.definition)
-	}
-	if err == nil && f.r.opts.StopOnNewDefinition {
-		return v, false, fmt.Errorf("%w: view %q, version %d, was built by definition %d, the program has %d; rebuild it",
-			ErrDefinitionChanged, f.p.name, v.Number, v.Definition, f.p.definition)
-	}
-	v, err = f.p.nextVersion(ctx, &f.r.opts)
-	return v, false, err
-}
-
-// nextVersion returns the version that is being built, which is made if there
-// is none.
-func (p *Projection) nextVersion(ctx context.Context, opts *Options) (VersionInfo, error) {
-	taken := 0 // highest number that was refused: just made by another process, or being dropped
-	for {
-		v, err := p.tryNextVersion(ctx, opts, taken)
-		if !errors.Is(err, ErrVersionExists) {
-			return v, err
-		}
-		taken = v.Number
-	}
-}
-
-func (p *Projection) tryNextVersion(ctx context.Context, opts *Options, taken int) (VersionInfo, error) {
-	versions, err := p.store.Versions(ctx, p.name)
-	if err != nil {
-		return VersionInfo{}, err
-	}
-	next := VersionInfo{Number: taken + 1, Partitions: opts.Partitions, Definition: p.definition, Created: time.Now().UTC()}
-	active := 0
-	for _, v := range versions {
-		if v.Active {
-			active = v.Number
-		}
-		next.Number = max(next.Number, v.Number+1)
-	}
-	if n := len(versions); n > 0 {
-		last := versions[n-1]
-		if last.Number > active && last.Definition == p.definition && !last.Built {
-			return last, nil // goes on where it stopped
-		}
-	}
-	return next, p.store.CreateVersion(ctx, p.name, next)
-}
-
-// drive runs an open pipeline and keeps its lease.
-func (f *follower) drive(ctx context.Context, cancel context.CancelCauseFunc, pl *pipeline, active bool) error {
-	f.started(pl)
-	if active {
-		pl.attach(f.feeds())
-		f.set(StateLive)
-	} else {
-		f.set(StateBuilding)
-	}
-	f.r.opts.Logger.Info("projection started", "view", f.p.name, "version", pl.version.Number, "active", active, "position", uint64(pl.position()))
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := f.maintain(ctx, pl, active); err != nil {
-			cancel(err)
-		}
-	})
-	err := pl.run(ctx)
-	cancel(nil)
-	wg.Wait()
-	if err == nil {
-		err = context.Cause(ctx)
-	}
-	if errors.Is(err, errSwitched) || errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
-// maintain prolongs the lease, makes a built version active, and notices when
-// another was made active elsewhere.
-func (f *follower) maintain(ctx context.Context, pl *pipeline, active bool) error {
-	opts, store := &f.r.opts, f.p.store
-	tick := time.NewTicker(min(opts.LeaseTTL/3, time.Second))
-	defer tick.Stop()
-	level := pl.level
-	if active {
-		level = nil
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-level:
-			if err := f.activate(ctx, pl); err != nil {
-				return err
-			}
-			level, active = nil, true
-		case now := <-tick.C:
-			f.sample(pl, now)
-			holder, err := lease(ctx, store, f.p.name, leaseName(pl.version.Number), opts)
-			if err == nil && holder != opts.Owner {
-				return fmt.Errorf("lease went to %s: %w", holder, ErrFenced)
-			}
-			if v, err := store.Active(ctx, f.p.name); active && err == nil && v.Number != pl.version.Number {
-				return errSwitched
-			}
-			// a store that does not answer shows in the next commit
-		}
-	}
-}
-
-// activate makes a version active that was built because there was none, or
-// one of another definition, which is kept to go back to.
-func (f *follower) activate(ctx context.Context, pl *pipeline) error {
-	old, err := f.p.store.Active(ctx, f.p.name)
-	if err != nil && !errors.Is(err, ErrNotBuilt) {
-		return err
-	}
-	if err := f.passOld(ctx, pl, old.Number); err != nil {
-		return err
-	}
-	if err := f.p.store.Activate(ctx, f.p.name, pl.version.Number); err != nil {
-		return err
-	}
-	pl.attach(f.feeds())
-	f.set(StateLive)
-	if err := f.dropOld(ctx, old.Number, pl.version.Number); err != nil {
-		f.r.opts.Logger.Warn("old versions are not dropped", "view", f.p.name, "error", err)
-	}
-	f.r.opts.Logger.Info("view built", "view", f.p.name, "version", pl.version.Number, "position", uint64(pl.position()))
-	return nil
-}
-
-func (f *follower) feeds() []*feed {
-	feeds := make([]*feed, len(f.p.targets))
-	for i, t := range f.p.targets {
-		feeds[i] = &t.base().feed
-	}
-	return feeds
-}
-
-func (f *follower) started(pl *pipeline) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.pl, f.version = pl, pl.version
 }
 
 func (f *follower) ended() {
@@ -377,4 +207,12 @@ func (f *follower) current() *pipeline {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.pl
+}
+
+func (f *follower) feeds() []*feed {
+	feeds := make([]*feed, len(f.p.targets))
+	for i, t := range f.p.targets {
+		feeds[i] = &t.base().feed
+	}
+	return feeds
 }

@@ -14,11 +14,15 @@ type Options struct {
 	// Partitions is how many partitions a new version of a view gets, at most
 	// 64; default 16. Versions that exist keep theirs.
 	Partitions int
-	// BatchEvents and BatchBytes bound what one partition commits in one step,
-	// by the number of events and the size of their data; defaults 2000 and
-	// 512 KiB. A batch takes what is there and never waits to fill.
-	BatchEvents int
-	BatchBytes  int
+	// BatchChanges and BatchBytes bound what one partition writes in one step,
+	// by the number of documents, counters and members and by the size of the
+	// documents; defaults 4096 and 1 MiB. BatchEvents bounds the events that are
+	// folded for it; default 65,536. While a view is followed a batch takes what
+	// is there and never waits to fill; while it replays it waits a little, as
+	// what is written once for many events is gained.
+	BatchChanges int
+	BatchBytes   int
+	BatchEvents  int
 	// CacheDocuments bounds the documents and counters that are kept in memory
 	// per target and process; default 500,000, negative for no bound.
 	CacheDocuments int
@@ -38,6 +42,11 @@ type Options struct {
 	// when the stored view was built by another definition. By default a new
 	// version is built at once while the old one goes on to be read.
 	StopOnNewDefinition bool
+	// UnknownEvents says what to do with events of a type that no codec of the
+	// runner's projections knows; default [UnknownSkip].
+	UnknownEvents UnknownPolicy
+	// Hooks are told of commits, parked events, states and errors.
+	Hooks Hooks
 	// Owner names this process in leases; by default host, process id and a
 	// random part.
 	Owner string
@@ -45,6 +54,24 @@ type Options struct {
 	// discards.
 	Logger *slog.Logger
 }
+
+// An UnknownPolicy says what a runner does with events whose type no codec of
+// its projections knows. Types that are registered and that no projection
+// handles are always skipped, undecoded, and so are system events, whose types
+// begin with "$".
+type UnknownPolicy uint8
+
+const (
+	// UnknownSkip asks the event store only for the types that are handled, so
+	// that others are not even read.
+	UnknownSkip UnknownPolicy = iota
+	// UnknownCount reads all events and counts, by type, those that are not
+	// known, see [Status.Unknown].
+	UnknownCount
+	// UnknownStop reads all events and stops all views at the first that is not
+	// known, with an error that matches [eventstore.ErrUnknownEvent].
+	UnknownStop
+)
 
 // maxPartitions is what one word of bits can tell apart.
 const maxPartitions = 64
@@ -55,8 +82,9 @@ func (o *Options) withDefaults() (Options, error) {
 		d = *o
 	}
 	positive(&d.Partitions, 16)
-	positive(&d.BatchEvents, 2000)
-	positive(&d.BatchBytes, 512<<10)
+	positive(&d.BatchChanges, 4096)
+	positive(&d.BatchBytes, 1<<20)
+	positive(&d.BatchEvents, 1<<16)
 	positive(&d.MaxParked, 1000)
 	positive(&d.CheckpointInterval, time.Second)
 	positive(&d.LeaseTTL, 5*time.Second)

@@ -30,27 +30,30 @@ type ParkedEvent struct {
 }
 
 // park adds an event to its parked stream; cause is set for the first.
-func (w *worker) park(rec *eventstore.Recorded, cause error) error {
-	if w.parkedN++; w.parkedN > w.pl.opts.MaxParked {
+func (l *lane) park(rec *eventstore.Recorded, cause error) error {
+	if l.parkedN++; l.parkedN > l.pl.opts.MaxParked {
 		return fmt.Errorf("%w: partition %d of view %q has %d, the last from stream %q; mend the handler or the data, then retry or drop them",
-			ErrTooManyParked, w.index, w.pl.p.name, w.pl.opts.MaxParked, rec.Stream)
+			ErrTooManyParked, l.index, l.pl.p.name, l.pl.opts.MaxParked, rec.Stream)
 	}
-	ps := w.parked[rec.Stream]
+	l.parkedNow.Store(int64(l.parkedN))
+	ps := l.parked[rec.Stream]
 	if ps == nil {
-		ps = &ParkedStream{Stream: rec.Stream, Partition: w.index, Error: cause.Error(), Since: time.Now().UTC(), Attempts: 1}
-		w.parked[rec.Stream] = ps
-		w.pl.opts.Logger.Error("event parked", "view", w.pl.p.name, "stream", rec.Stream, "version", uint64(rec.Version), "type", rec.Type, "error", cause)
+		ps = &ParkedStream{Stream: rec.Stream, Partition: l.index, Error: cause.Error(), Since: time.Now().UTC(), Attempts: 1}
+		l.parked[rec.Stream] = ps
+		l.pl.opts.Logger.Error("event parked", "view", l.pl.p.name, "stream", rec.Stream, "version", uint64(rec.Version), "type", rec.Type, "error", cause)
 	}
 	ps.Events = append(ps.Events, ParkedEvent{Position: rec.Position, Version: rec.Version, Type: rec.Type})
-	w.changed[rec.Stream] = true
-	w.pl.parked.Add(1)
+	l.changed[rec.Stream] = true
+	if hook := l.pl.opts.Hooks.Parked; hook != nil && cause != nil {
+		hook(l.pl.p.name, *ps)
+	}
 	return nil
 }
 
-func (w *worker) flushParked(b *Batch) error {
-	for stream := range w.changed {
+func (l *lane) flushParked(b *Batch) error {
+	for stream := range l.changed {
 		change := ParkedChange{Stream: stream}
-		if ps := w.parked[stream]; ps != nil {
+		if ps := l.parked[stream]; ps != nil {
 			data, err := json.Marshal(ps)
 			if err != nil {
 				return fmt.Errorf("encode parked stream %q: %w", stream, err)
@@ -62,21 +65,21 @@ func (w *worker) flushParked(b *Batch) error {
 	return nil
 }
 
-func (w *worker) loadParked(ctx context.Context) error {
-	stored, err := w.session.Parked(ctx)
+func (l *lane) loadParked(ctx context.Context) error {
+	stored, err := l.session.Parked(ctx)
 	if err != nil {
 		return err
 	}
-	w.parked, w.changed = make(map[string]*ParkedStream, len(stored)), make(map[string]bool)
+	l.parked, l.changed = make(map[string]*ParkedStream, len(stored)), make(map[string]bool)
 	for stream, data := range stored {
 		ps, err := decodeParked(stream, data)
 		if err != nil {
 			return err
 		}
-		w.parked[stream] = ps
-		w.parkedN += len(ps.Events)
+		l.parked[stream] = ps
+		l.parkedN += len(ps.Events)
 	}
-	w.pl.parked.Add(int64(w.parkedN))
+	l.parkedNow.Store(int64(l.parkedN))
 	return nil
 }
 
@@ -88,96 +91,96 @@ func decodeParked(stream string, data []byte) (*ParkedStream, error) {
 	return ps, nil
 }
 
-// parkedRequest asks a worker to try a parked stream again.
-type parkedRequest struct {
-	stream string
-	drop   bool // leave out the first event
-	done   chan error
-}
-
-// serve tries the parked events of a stream in order, between two batches and
-// so before any newer event of the stream. It stops at the first that still
-// fails. It returns an error only when the worker cannot go on.
-func (w *worker) serve(ctx context.Context, r *parkedRequest) error {
-	ps := w.parked[r.stream]
+// retryParked tries the parked events of a stream in order, between two slices
+// and so before any newer event of the stream. It stops at the first that still
+// fails, and answers with its error. With drop it leaves the first event out.
+func (l *lane) retryParked(ctx context.Context, stream string, drop bool) (answer, err error) {
+	ps := l.parked[stream]
 	if ps == nil {
-		r.done <- nil
-		return nil
+		return nil, nil
 	}
 	events := ps.Events
-	if r.drop {
+	if drop {
 		events = events[1:]
 	}
-	done, cause, err := w.retry(ctx, r.stream, events)
+	done, cause, err := l.retry(ctx, stream, events)
 	if err != nil {
-		r.done <- err
-		return err // what the tables hold may be half a retry
+		return nil, err
 	}
 	left := events[done:]
-	w.parkedN -= len(ps.Events) - len(left)
-	w.pl.parked.Add(int64(len(left) - len(ps.Events)))
+	l.parkedN -= len(ps.Events) - len(left)
+	l.parkedNow.Store(int64(l.parkedN))
 	if len(left) == 0 {
-		delete(w.parked, r.stream)
+		delete(l.parked, stream)
 	} else {
-		ps = &ParkedStream{Stream: ps.Stream, Partition: w.index, Error: cause.Error(), Since: ps.Since, Attempts: ps.Attempts + 1, Events: left}
-		w.parked[r.stream] = ps
+		l.parked[stream] = &ParkedStream{Stream: ps.Stream, Partition: l.index, Error: cause.Error(), Since: ps.Since, Attempts: ps.Attempts + 1, Events: left}
 	}
-	w.changed[r.stream] = true
-	if err := w.commit(ctx, w.applied); err != nil {
-		r.done <- err
-		return err
+	l.changed[stream] = true
+	if err := l.settle(ctx); err != nil {
+		return nil, err
 	}
 	if len(left) > 0 {
-		cause = fmt.Errorf("projection %q: stream %q: event %d still fails: %w", w.pl.p.name, r.stream, left[0].Version, cause)
+		cause = fmt.Errorf("projection %q: stream %q: event %d still fails: %w", l.pl.p.name, stream, left[0].Version, cause)
 	}
-	r.done <- cause
-	return nil
+	return cause, nil
 }
 
 // retry applies parked events until one fails with cause.
-func (w *worker) retry(ctx context.Context, stream string, events []ParkedEvent) (done int, cause, err error) {
-	delete(w.parked, stream) // so that it is not taken for parked now
+func (l *lane) retry(ctx context.Context, stream string, events []ParkedEvent) (done int, cause, err error) {
+	delete(l.parked, stream) // so that it is not taken for parked now
 	for _, pe := range events {
-		it, err := w.fetch(ctx, pe)
+		it, err := l.fetch(ctx, pe)
 		if err != nil {
 			return done, nil, err
 		}
-		if cause = it.err; cause == nil {
-			w.prepare(&it)
-			if err := w.load(ctx); err != nil {
-				return done, nil, err
+		if it != nil {
+			if cause = it.routed.err; cause == nil {
+				l.prepare(it)
+				if err := l.load(ctx); err != nil {
+					return done, nil, err
+				}
+				l.meta = metaOf(&it.ev.rec, it.ev.id, l.pl.replay.Load())
+				cause = l.change(it.routed.ops, it.routed.event)
 			}
-			if cause = it.err; cause == nil {
-				w.meta = metaOf(&it.rec, it.id, w.pl.replay.Load())
-				cause = w.change(&it)
+			if cause != nil {
+				return done, cause, nil
 			}
-		}
-		if cause != nil {
-			return done, cause, nil
 		}
 		done++
 	}
 	return done, nil, nil
 }
 
-// fetch reads a parked event and finds out what it changes here. An event that
-// the store no longer has, or that no handler wants now, changes nothing.
-func (w *worker) fetch(ctx context.Context, pe ParkedEvent) (item, error) {
+// fetch reads a parked event and finds out what it changes here. For an event
+// that the store no longer has, or that no handler wants now, it returns nil.
+func (l *lane) fetch(ctx context.Context, pe ParkedEvent) (*item, error) {
 	opts := eventstore.ReadAllOptions{From: pe.Position, Limit: 1}
-	for rec, err := range w.pl.store.ReadAll(ctx, opts) {
+	for rec, err := range l.pl.store.ReadAll(ctx, opts) {
 		if err != nil {
-			return item{}, fmt.Errorf("read parked event at position %d: %w", pe.Position, err)
+			return nil, fmt.Errorf("read parked event at position %d: %w", pe.Position, err)
 		}
-		reaction := w.pl.p.byType[rec.Type]
+		reaction := l.pl.p.byType[rec.Type]
 		if rec.Position != pe.Position || reaction == nil {
-			break
+			return nil, nil
 		}
-		_, id := eventstore.SplitStream(rec.Stream)
-		m := metaOf(&rec, id, w.pl.replay.Load())
-		event, ops, err := w.pl.p.ops(reaction, &rec, &m, nil)
-		return item{rec: rec, reaction: reaction, id: id, event: event, ops: opsOf(ops, w.index, len(w.pl.workers)), err: err}, nil
+		ev := &shared{rec: rec}
+		_, ev.id = eventstore.SplitStream(rec.Stream)
+		rt := l.pl.routeAll(ev, reaction)
+		rt.ops = opsOf(rt.ops, l.index, l.pl.version.Partitions)
+		return &item{ev: ev, reaction: reaction, routed: rt}, nil
 	}
-	return item{ops: []op{}}, nil
+	return nil, nil
+}
+
+// routeAll decodes an event and says what it changes in all partitions.
+func (pl *pipeline) routeAll(ev *shared, r *reaction) *routed {
+	rt := new(routed)
+	rt.event, rt.err = pl.decoders[r.index].decode(ev)
+	if rt.err == nil {
+		m := metaOf(&ev.rec, ev.id, pl.replay.Load())
+		rt.ops, rt.err = r.ops(rt.event, &m, nil)
+	}
+	return rt
 }
 
 // Parked returns the parked streams of the active version of a view. A stream
@@ -211,19 +214,20 @@ func (r *Runner) Parked(ctx context.Context, view string) ([]ParkedStream, error
 
 // RetryParked tries the parked events of a stream again, in order and before
 // any newer event of the stream, and returns the error of the first that still
-// fails; it and the ones behind it stay parked. The view must be followed by
-// this runner.
+// fails; it and the ones behind it stay parked. This runner does it for the
+// partitions that it works at; for those of other processes it asks them, see
+// [Admin].
 func (r *Runner) RetryParked(ctx context.Context, view, stream string) error {
-	return r.askWorkers(ctx, view, stream, false)
+	return r.askLanes(ctx, view, stream, false)
 }
 
 // DropParked gives up the first parked event of a stream for this view, for
 // good, and tries the ones behind it as RetryParked does.
 func (r *Runner) DropParked(ctx context.Context, view, stream string) error {
-	return r.askWorkers(ctx, view, stream, true)
+	return r.askLanes(ctx, view, stream, true)
 }
 
-func (r *Runner) askWorkers(ctx context.Context, view, stream string, drop bool) error {
+func (r *Runner) askLanes(ctx context.Context, view, stream string, drop bool) error {
 	f, err := r.follower(view)
 	if err != nil {
 		return err
@@ -233,21 +237,26 @@ func (r *Runner) askWorkers(ctx context.Context, view, stream string, drop bool)
 		return fmt.Errorf("projection %q is not followed by this runner now", view)
 	}
 	var errs []error
-	for _, w := range pl.workers {
-		req := &parkedRequest{stream: stream, drop: drop, done: make(chan error, 1)}
+	for _, l := range pl.here() {
+		errs = append(errs, l.ask(ctx, func(ctx context.Context, l *lane) (error, error) { return l.retryParked(ctx, stream, drop) }))
+	}
+	return errors.Join(errs...)
+}
+
+// ask has the lane do something between two slices and returns its answer.
+func (l *lane) ask(ctx context.Context, do func(context.Context, *lane) (answer, err error)) error {
+	r := &laneRequest{do: do, done: make(chan error, 1)}
+	select {
+	case l.requests <- r:
 		select {
-		case w.requests <- req:
-			select {
-			case err := <-req.done:
-				errs = append(errs, err)
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		case <-pl.ended:
-			return fmt.Errorf("projection %q stopped meanwhile: %w", view, ErrFenced)
+		case err := <-r.done:
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	case <-l.queue.ended:
+		return fmt.Errorf("projection %q stopped at partition %d meanwhile: %w", l.pl.p.name, l.index, ErrFenced)
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return errors.Join(errs...)
 }

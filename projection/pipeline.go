@@ -2,9 +2,7 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,22 +10,20 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// pipeline applies events to one version of one view: one reader, and a worker
-// for each partition. It is used once.
+// pipeline applies events to one version of one view, with a lane for each
+// partition that this process works at.
 type pipeline struct {
-	p       *Projection
-	store   eventstore.Store
-	opts    *Options
-	version VersionInfo
-	replay  atomic.Bool // its version is not read yet
-	careful bool        // a document could not be encoded before
-
-	workers []*worker
-	start   []eventstore.Position // checkpoints as taken over
-	own     feed
-	ended   chan struct{}
+	p        *Projection
+	store    eventstore.Store
+	opts     *Options
+	version  VersionInfo
+	decoders []*decoder
+	replay   atomic.Bool // its version is not read yet
+	careful  atomic.Bool // a document could not be encoded before
+	own      feed
 
 	mu       sync.Mutex
+	lanes    []*lane // by partition; nil: not here
 	attached []*feed // of targets, once the version is active
 
 	target   atomic.Uint64 // position at which the reader was first level
@@ -35,93 +31,87 @@ type pipeline struct {
 	levelled sync.Once
 
 	events atomic.Int64 // applied
-	parked atomic.Int64 // events now parked
+	stats  stats
 }
 
-func newPipeline(p *Projection, store eventstore.Store, opts *Options, v VersionInfo, replay bool) *pipeline {
+func newPipeline(p *Projection, store eventstore.Store, opts *Options, decoders []*decoder, v VersionInfo, replay bool) *pipeline {
 	pl := &pipeline{
-		p: p, store: store, opts: opts, version: v,
-		ended: make(chan struct{}), level: make(chan struct{}),
+		p: p, store: store, opts: opts, decoders: decoders, version: v,
+		level: make(chan struct{}), lanes: make([]*lane, v.Partitions),
 	}
 	pl.replay.Store(replay)
+	pl.own.restart(pl, v.Number, v.Partitions)
 	return pl
 }
 
-// open takes all partitions over.
-func (pl *pipeline) open(ctx context.Context) error {
-	pl.workers = make([]*worker, pl.version.Partitions)
-	errs := make([]error, len(pl.workers))
-	var wg sync.WaitGroup
-	for i := range pl.workers {
-		wg.Go(func() { pl.workers[i], errs[i] = pl.openPartition(ctx, i) })
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		pl.close()
-		return err
-	}
-	for _, w := range pl.workers {
-		pl.start = append(pl.start, w.applied)
-	}
-	pl.own.reset(nil, pl.start)
-	return nil
-}
-
-func (pl *pipeline) openPartition(ctx context.Context, i int) (*worker, error) {
+// open takes a partition over.
+func (pl *pipeline) open(ctx context.Context, i int) (*lane, error) {
 	s, err := pl.p.store.Acquire(ctx, pl.p.name, pl.version.Number, i)
 	if err != nil {
 		return nil, fmt.Errorf("take over partition %d: %w", i, err)
 	}
-	w := &worker{
-		pl: pl, index: i, session: s, queue: newQueue(queueLength), requests: make(chan *parkedRequest), scratch: make([]any, len(pl.p.byType)),
-		applied: s.Checkpoint().Position, upTo: s.Checkpoint().Position,
+	at := s.Checkpoint().Position
+	l := &lane{
+		pl: pl, index: i, session: s, queue: newQueue(queueLength, at), start: at,
+		requests: make(chan *laneRequest), stop: make(chan struct{}), failed: make(chan error, 1),
+		scratch: make([]any, len(pl.p.byType)), pushed: at, upTo: at, folded: at,
+		flight: flight{landed: make(chan error, 1), applied: at}, epoch: s.Checkpoint().Epoch,
 	}
+	l.appliedNow.Store(uint64(at))
 	for _, t := range pl.p.targets {
-		tbl := t.newTable(pl.opts.cacheLimit(pl.version.Partitions), pl.careful)
-		if w.applied == 0 {
+		tbl := t.newTable(pl.opts.cacheLimit(pl.version.Partitions), pl.careful.Load())
+		if at == 0 {
 			tbl.startEmpty()
 		}
-		w.tables = append(w.tables, tbl)
+		l.tables = append(l.tables, tbl)
 	}
-	return w, w.loadParked(ctx)
+	if err := l.loadParked(ctx); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
-func (pl *pipeline) close() {
-	for _, w := range pl.workers {
-		if w != nil {
-			_ = w.session.Close() // nothing is lost: a commit either happened or not
+// enter makes a lane one of the pipeline's.
+func (pl *pipeline) enter(l *lane) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.lanes[l.index] = l
+	pl.own.enter(pl, l.index, l.start)
+	for _, f := range pl.attached {
+		f.enter(pl, l.index, l.start)
+	}
+}
+
+// left forgets a lane that has ended.
+func (pl *pipeline) left(l *lane) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if pl.lanes[l.index] != l {
+		return
+	}
+	pl.lanes[l.index] = nil
+	pl.own.exit(pl, l.index)
+	for _, f := range pl.attached {
+		f.exit(pl, l.index)
+	}
+}
+
+// here returns the lanes that work now.
+func (pl *pipeline) here() []*lane {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	var all []*lane
+	for _, l := range pl.lanes {
+		if l != nil {
+			all = append(all, l)
 		}
 	}
+	return all
 }
 
-// run reads and applies until ctx is done, when it returns nil, or something
-// fails. It ends when all its goroutines have ended.
-func (pl *pipeline) run(ctx context.Context) error {
-	defer close(pl.ended)
-	defer pl.close()
-	defer pl.detach()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	var once sync.Once
-	var failure error
-	fail := func(err error) {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			once.Do(func() { failure = err })
-			cancel(err)
-		}
-	}
-	r := &router{p: pl.p, from: pl.start, pending: make([][]item, len(pl.workers)), replay: &pl.replay}
-	for _, w := range pl.workers {
-		r.queues = append(r.queues, w.queue)
-		wg.Go(func() { fail(w.run(ctx)) })
-	}
-	wg.Go(func() { fail(r.run(ctx, pl.store, slices.Min(pl.start), pl.caughtUp)) })
-	wg.Wait()
-	return failure
-}
-
-// caughtUp is called each time the reader is level with the event store.
+// caughtUp is called each time a reader of its lanes is level with the event
+// store.
 func (pl *pipeline) caughtUp(p eventstore.Position) {
 	if pl.target.CompareAndSwap(0, uint64(p)+1) { // 0 means not yet
 		pl.checkLevel()
@@ -133,14 +123,14 @@ func (pl *pipeline) checkLevel() {
 	if target == 0 {
 		return
 	}
-	if low, _ := pl.own.lowest(); uint64(low)+1 >= target {
+	if low, here, _ := pl.own.lowest(); here && uint64(low)+1 >= target {
 		pl.levelled.Do(func() { close(pl.level) })
 	}
 }
 
 // publish tells waiters that a partition has reached p.
 func (pl *pipeline) publish(partition int, p eventstore.Position) {
-	pl.own.publish(nil, partition, p)
+	pl.own.publish(pl, partition, p)
 	pl.mu.Lock()
 	for _, f := range pl.attached {
 		f.publish(pl, partition, p)
@@ -158,9 +148,8 @@ func (pl *pipeline) publish(partition int, p eventstore.Position) {
 func (pl *pipeline) attach(feeds []*feed) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	reached := pl.own.snapshot()
 	for _, f := range feeds {
-		f.reset(pl, reached)
+		pl.own.copyTo(f, pl, pl.version.Number)
 	}
 	pl.attached = feeds
 	pl.replay.Store(false)
@@ -177,10 +166,55 @@ func (pl *pipeline) detach() {
 	pl.attached = nil
 }
 
-// position is how far the slowest partition is.
-func (pl *pipeline) position() eventstore.Position {
-	p, _ := pl.own.lowest()
-	return p
+// position is how far the slowest partition is that is worked at here, and
+// whether all are.
+func (pl *pipeline) position() (eventstore.Position, bool) {
+	low, all, _ := pl.own.lowest()
+	return low, all
+}
+
+// committed takes note of a commit.
+func (pl *pipeline) committed(c CommitInfo, counted int) {
+	pl.events.Add(int64(counted))
+	pl.stats.add(c)
+	if hook := pl.opts.Hooks.Committed; hook != nil {
+		hook(c)
+	}
+}
+
+// compare ends lanes whose partitions the view store has otherwise than they
+// left them: another process has taken them over, or the store has lost what it
+// had acknowledged. A lane that has something to commit learns that from its
+// commit; one without would never.
+func (pl *pipeline) compare(ctx context.Context) {
+	lanes := pl.here()
+	applied := make([]uint64, len(lanes))
+	for i, l := range lanes {
+		applied[i] = l.appliedNow.Load() // before the view store is asked
+	}
+	stored, err := pl.p.store.Checkpoints(ctx, pl.p.name, pl.version.Number)
+	if err != nil {
+		return // a store that does not answer shows in the next commit
+	}
+	for i, l := range lanes {
+		if ck := stored[l.index]; ck.Epoch != l.epoch || uint64(ck.Position) < applied[i] {
+			l.fail(fmt.Errorf("partition %d is stored at %d of epoch %d, after %d of epoch %d was acknowledged: %w",
+				l.index, ck.Position, ck.Epoch, applied[i], l.epoch, ErrFenced))
+		}
+	}
+}
+
+// stats sums up what a pipeline has done.
+type stats struct {
+	commits, events, changes atomic.Int64
+	seconds                  atomic.Int64 // nanoseconds that commits took
+}
+
+func (s *stats) add(c CommitInfo) {
+	s.commits.Add(1)
+	s.events.Add(int64(c.Events))
+	s.changes.Add(int64(c.Changes))
+	s.seconds.Add(int64(c.Duration))
 }
 
 // rate measures events per second, smoothed over a few seconds.

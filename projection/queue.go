@@ -2,69 +2,102 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
 
 // item is one event on its way to one partition.
 type item struct {
-	rec      eventstore.Recorded
+	ev       *shared
 	reaction *reaction
-	id       string // of the aggregate
-	event    any    // *E; nil: decoded by the worker
-	ops      []op   // nil: each binding of the type, under id
-	first    bool   // of the items of its event, so that it is counted once
-	err      error  // it could not be told which keys the event touches
+	routed   *routed // nil: each binding of the type, under the aggregate's id
+	first    bool    // of the items of its event, so that it is counted once
+	prepared bool    // its lane has noted what it changes
 }
 
-// queue takes items from the reader to the worker of one partition. It is
-// bounded: a reader that is ahead waits, and so does the event store's side.
+// routed is what is known of an event that had to be decoded to learn which
+// keys it touches.
+type routed struct {
+	event any  // *E
+	ops   []op // in this partition
+	err   error
+}
+
+// queue takes items from a reader to the lane of one partition. It is bounded:
+// a reader that is ahead waits, and so does the event store's side.
 type queue struct {
 	limit int
 
 	mu    sync.Mutex
 	items []item
 	upTo  eventstore.Position // all that concerns the partition up to here has been pushed
+	live  bool                // the reader is level with the event store, or nearly
 
 	ready chan struct{} // has one when there may be something new
 	space chan struct{} // has one when there may be room
+	ended chan struct{} // closed when nobody takes any more
 }
 
-func newQueue(limit int) *queue {
-	return &queue{limit: limit, ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+func newQueue(limit int, upTo eventstore.Position) *queue {
+	return &queue{
+		limit: limit, upTo: upTo,
+		ready: make(chan struct{}, 1), space: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
 }
+
+var (
+	errEnded = errors.New("the lane has ended")
+	errSlow  = errors.New("the lane does not keep up")
+)
 
 // push adds items, all of them once there is room for one. upTo says what else
-// the reader has seen.
-func (q *queue) push(ctx context.Context, items []item, upTo eventstore.Position) error {
+// the reader has seen. It returns errSlow when there is no room for patience,
+// if that is not 0.
+func (q *queue) push(ctx context.Context, items []item, upTo eventstore.Position, live bool, patience time.Duration) error {
+	var over <-chan time.Time
+	select {
+	case <-q.ended:
+		return errEnded
+	default:
+	}
 	for {
 		q.mu.Lock()
 		if len(q.items) < q.limit || len(items) == 0 {
 			q.items = append(q.items, items...)
-			q.upTo = max(q.upTo, upTo)
+			q.upTo, q.live = max(q.upTo, upTo), live
 			q.mu.Unlock()
 			signal(q.ready)
 			return nil
 		}
 		q.mu.Unlock()
+		if over == nil && patience > 0 {
+			timer := time.NewTimer(patience)
+			defer timer.Stop()
+			over = timer.C
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-q.ended:
+			return errEnded
+		case <-over:
+			return errSlow
 		case <-q.space:
 		}
 	}
 }
 
 // swap takes everything and leaves spare, which must be empty, in its place.
-func (q *queue) swap(spare []item) ([]item, eventstore.Position) {
+func (q *queue) swap(spare []item) (items []item, upTo eventstore.Position, live bool) {
 	q.mu.Lock()
-	items := q.items
+	items, upTo, live = q.items, q.upTo, q.live
 	q.items = spare
-	upTo := q.upTo
 	q.mu.Unlock()
 	signal(q.space)
-	return items, upTo
+	return items, upTo, live
 }
 
 func signal(ch chan struct{}) {

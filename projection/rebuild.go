@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -15,18 +14,32 @@ type RebuildOptions struct {
 	// Progress is called a few times a second, and once at the end, by the
 	// goroutine that called Rebuild.
 	Progress func(Progress)
+	// Verify is called when the new version is level and before it is made
+	// active; both versions can be read through the view store then. An error
+	// keeps the old version active and the new one for another try. Whatever it
+	// says, a new version is only made active when what is stored of it has
+	// passed what is stored of the old one.
+	Verify func(ctx context.Context, c RebuildCheck) error
+}
+
+// RebuildCheck is what there is to verify.
+type RebuildCheck struct {
+	View     string
+	Old, New VersionInfo // Old.Number is 0 for a first build
+	Events   int64       // applied by this call
+	Parked   int64       // events that are parked in the new version
 }
 
 // Progress says how far a rebuild is.
 type Progress struct {
-	View     string
-	Version  int                 // that is being filled
-	Events   int64               // applied so far by this call
-	Position eventstore.Position // up to which all partitions are filled
-	Head     eventstore.Position // last of the event store
-	Share    float64             // Position by Head, 0 to 1
-	Rate     float64             // events per second
-	ETA      time.Duration       // until it is level; 0 while that cannot be told
+	View     string              `json:"view"`
+	Version  int                 `json:"version"`  // that is being filled
+	Events   int64               `json:"events"`   // applied so far by this call
+	Position eventstore.Position `json:"position"` // up to which all partitions are filled
+	Head     eventstore.Position `json:"head"`     // last of the event store
+	Share    float64             `json:"share"`    // Position by Head, 0 to 1; of events, where positions have no gaps
+	Rate     float64             `json:"rate"`     // events per second
+	ETA      time.Duration       `json:"eta"`      // nanoseconds until it is level; 0 while that cannot be told
 }
 
 // RebuildResult says what a rebuild did.
@@ -59,57 +72,67 @@ func (r *Runner) Rebuild(ctx context.Context, view string, opts *RebuildOptions)
 	if opts != nil {
 		o = *opts
 	}
-	if !f.beginRebuild() {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !f.beginRebuild(cancel) {
 		return RebuildResult{}, fmt.Errorf("rebuild of view %q: %w", view, ErrRunning)
 	}
 	defer f.endRebuild()
 	result, err := f.rebuildView(ctx, o)
-	if f.heed(err) {
-		result, err = f.rebuildView(ctx, o) // goes on where it stopped, with care
-	}
 	if err != nil {
 		return result, fmt.Errorf("rebuild of view %q: %w", view, err)
 	}
 	return result, nil
 }
 
+// CancelRebuild ends the rebuild of a view that this runner is at; what is
+// filled stays, and the next rebuild goes on from there. It returns
+// [ErrNotRunning] if there is none.
+func (r *Runner) CancelRebuild(view string) error {
+	f, err := r.follower(view)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rebuildOn == nil {
+		return fmt.Errorf("cancel the rebuild of view %q: %w", view, ErrNotRunning)
+	}
+	f.rebuildOn()
+	return nil
+}
+
 func (f *follower) rebuildView(ctx context.Context, o RebuildOptions) (RebuildResult, error) {
 	start := time.Now()
-	resume := func() {} // following goes on last of all, when the filling has let go
-	defer func() { resume() }()
+	b := &rebuilding{f: f, opts: o, resume: func() {}}
+	defer func() { b.resume() }() // following goes on last of all, when the filling has let go
 	old, err := f.p.store.Active(ctx, f.p.name)
 	if errors.Is(err, ErrNotBuilt) {
-		resume = f.hold() // the first build is this one
+		b.resume = f.hold() // the first build is this one
 	} else if err != nil {
 		return RebuildResult{}, err
 	} else if old.Definition != f.p.definition {
-		resume = f.hold() // it may be building the very same version
+		b.resume = f.hold() // it may be building the very same version
 	}
+	b.old = old
 	v, err := f.toFill(ctx, old.Number)
 	if err != nil {
 		return RebuildResult{}, err
 	}
 	store, opts := f.p.store, &f.r.opts
-	holder, err := lease(ctx, store, f.p.name, leaseName(v.Number), opts)
+	holders, err := store.Lease(ctx, f.p.name, opts.Owner, opts.LeaseTTL, allLeases(v)...)
 	if err != nil {
 		return RebuildResult{}, err
 	}
-	if holder != opts.Owner {
-		return RebuildResult{}, fmt.Errorf("%w: %s is at it", ErrRunning, holder)
+	defer release(ctx, store, f.p.name, opts.Owner, allLeases(v))
+	if holders[0] != opts.Owner {
+		return RebuildResult{}, fmt.Errorf("%w: %s is at it", ErrRunning, holders[0])
 	}
-	defer release(ctx, store, f.p.name, leaseName(v.Number), opts.Owner)
-	pl := f.newPipeline(v, true)
-	if err := pl.open(ctx); err != nil {
-		return RebuildResult{}, err
-	}
-	held, err := f.fill(ctx, pl, old.Number, o)
-	if held != nil {
-		first := resume
-		resume = func() { held(); first() }
-	}
+	b.pl = f.newPipeline(v, true)
+	err = b.run(ctx)
 	return RebuildResult{
 		View: f.p.name, OldVersion: old.Number, NewVersion: v.Number,
-		Events: pl.events.Load(), Duration: time.Since(start),
+		Events: b.pl.events.Load(), Duration: time.Since(start),
 	}, err
 }
 
@@ -139,53 +162,6 @@ func (f *follower) dropOld(ctx context.Context, keep, next int) error {
 	return nil
 }
 
-// fill runs the pipeline until the new version is active. It returns the
-// function that ends the hold, if it came to hold the view.
-func (f *follower) fill(ctx context.Context, pl *pipeline, old int, o RebuildOptions) (resume func(), err error) {
-	runCtx, cancel := context.WithCancel(ctx)
-	failed := make(chan error, 1)
-	var wg sync.WaitGroup
-	wg.Go(func() { failed <- pl.run(runCtx) })
-	defer wg.Wait()
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	var speed rate
-	speed.sample(0, time.Now())
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case err := <-failed:
-			if err == nil {
-				err = ctx.Err()
-			}
-			return nil, err
-		case now := <-tick.C:
-			if err := f.progress(ctx, pl, &speed, now, o); err != nil {
-				return nil, err
-			}
-		case <-pl.level:
-			resume = f.hold()
-			return resume, f.switchOver(ctx, pl, old, &speed, o)
-		}
-	}
-}
-
-// switchOver makes the new version active. The view is held, so that a reader
-// who has seen a position in the old version never finds less in the new one.
-func (f *follower) switchOver(ctx context.Context, pl *pipeline, old int, speed *rate, o RebuildOptions) error {
-	if err := f.passOld(ctx, pl, old); err != nil {
-		return err
-	}
-	if err := f.p.store.Activate(ctx, f.p.name, pl.version.Number); err != nil {
-		return err
-	}
-	pl.attach(f.feeds())
-	f.r.opts.Logger.Info("view rebuilt", "view", f.p.name, "version", pl.version.Number, "events", pl.events.Load())
-	return f.progress(ctx, pl, speed, time.Now(), o)
-}
-
 // passOld waits until the new version is as far as the old one, which other
 // processes may follow: each look takes the old one's partitions from them, and
 // it returns after one that found nothing more.
@@ -195,19 +171,18 @@ func (f *follower) passOld(ctx context.Context, pl *pipeline, old int) error {
 		if err != nil {
 			return err
 		}
-		have, changed := pl.own.lowest()
+		have, all, changed := pl.own.lowest()
 		if have >= furthest {
 			return nil
 		}
 		for have < furthest {
-			select {
-			case <-pl.ended:
+			if !all {
 				return errors.New("filling stopped before it had passed the old version")
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-changed:
 			}
-			have, changed = pl.own.lowest()
+			if err := pause(ctx, changed, idlePoll); err != nil {
+				return err
+			}
+			have, all, changed = pl.own.lowest()
 		}
 	}
 	return nil
@@ -226,55 +201,18 @@ func (f *follower) fence(ctx context.Context, version int) (furthest eventstore.
 	return furthest, err
 }
 
-func (f *follower) progress(ctx context.Context, pl *pipeline, speed *rate, now time.Time, o RebuildOptions) error {
-	opts := &f.r.opts
-	holder, err := lease(ctx, f.p.store, f.p.name, leaseName(pl.version.Number), opts)
-	if err == nil && holder != opts.Owner {
-		return fmt.Errorf("lease went to %s: %w", holder, ErrFenced)
-	}
-	head, err := f.r.store.Head(ctx)
-	if err != nil {
-		return err
-	}
-	p := Progress{View: f.p.name, Version: pl.version.Number, Events: pl.events.Load(), Position: pl.position(), Head: head}
-	p.Rate = speed.sample(p.Events, now)
-	p.Share = 1
-	if head > p.Position {
-		p.Share = float64(p.Position) / float64(head)
-		if done := p.Position - min(p.Position, minOf(pl.start)); done > 0 && p.Rate > 0 && p.Events > 0 {
-			perEvent := float64(done) / float64(p.Events) // positions
-			p.ETA = time.Duration(float64(head-p.Position) / perEvent / p.Rate * float64(time.Second))
-		}
-	}
-	f.mu.Lock()
-	f.rebuild = &p
-	f.mu.Unlock()
-	if o.Progress != nil {
-		o.Progress(p)
-	}
-	return nil
-}
-
-func minOf(ps []eventstore.Position) eventstore.Position {
-	low := ps[0]
-	for _, p := range ps {
-		low = min(low, p)
-	}
-	return low
-}
-
-func (f *follower) beginRebuild() bool {
+func (f *follower) beginRebuild(cancel func()) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.rebuildOn {
+	if f.rebuildOn != nil {
 		return false
 	}
-	f.rebuildOn = true
+	f.rebuildOn = cancel
 	return true
 }
 
 func (f *follower) endRebuild() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.rebuildOn, f.rebuild = false, nil
+	f.rebuildOn, f.rebuild = nil, nil
 }

@@ -10,15 +10,20 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// A Runner keeps views level with an event store. Several runners, in one
-// process or many, may be given the same projections: one of them works at
-// each view, and another takes over when it stops or dies. It is safe for
+// A Runner keeps views level with an event store. It reads the events once for
+// all its projections, so a process needs one runner for a store.
+//
+// Several runners, in one process or many, may be given the same projections:
+// they share the partitions of each view evenly, and take over within
+// [Options.LeaseTTL] what one that has stopped, died or hangs leaves. A version
+// that is built for the first time is built by one of them. It is safe for
 // concurrent use.
 type Runner struct {
 	store     eventstore.Store
 	opts      Options
 	invalid   error // of the options, told by Run
 	followers []*follower
+	hub       *hub
 	running   atomic.Bool
 }
 
@@ -35,6 +40,11 @@ func NewRunner(store eventstore.Store, opts *Options, projections ...*Projection
 		seen[p.name] = true
 		r.followers = append(r.followers, newFollower(r, p))
 	}
+	var ds decoders
+	for _, f := range r.followers {
+		f.decoders = ds.of(f.p)
+	}
+	r.hub = newHub(store, &r.opts, projections)
 	return r
 }
 
@@ -53,11 +63,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	defer r.running.Store(false)
 	errs := make([]error, len(r.followers))
-	var wg sync.WaitGroup
-	for i, f := range r.followers {
-		wg.Go(func() { errs[i] = f.run(ctx) })
-	}
-	wg.Wait()
+	r.hub.run(ctx, len(r.followers), func() {
+		var wg sync.WaitGroup
+		for i, f := range r.followers {
+			wg.Go(func() { errs[i] = f.run(ctx) })
+		}
+		wg.Wait()
+	})
 	return errors.Join(errs...)
 }
 
@@ -107,15 +119,15 @@ func (r *Runner) WaitLevel(ctx context.Context, views ...string) error {
 func (f *follower) waitLevel(ctx context.Context, head eventstore.Position) error {
 	t := f.p.targets[0].base()
 	for {
-		have, changed := t.feed.lowest()
+		have, here, changed := t.feed.lowest()
 		st, err := f.state()
 		if st == StateFailed {
 			return err
 		}
-		if have >= head && t.feed.known() {
+		if have >= head && here && st == StateLive {
 			return nil
 		}
-		if st == StateStandby { // another runner works at it, and stores how far it is
+		if !here && st != StateStopped { // others work at it, and store how far they are
 			if stored, err := t.lowestCheckpoint(ctx); err == nil && stored >= head {
 				return nil
 			}

@@ -23,10 +23,14 @@ type target struct {
 	view  string
 	name  string
 	feed  feed
+
+	looking chan struct{} // has one unless a waiter asks the view store for all
 }
 
 func (t *target) init(store ViewStore, name string, opts *TargetOptions) {
 	t.store, t.name, t.view = store, name, name
+	t.looking = make(chan struct{}, 1)
+	t.looking <- struct{}{}
 	if opts != nil && opts.View != "" {
 		t.view = opts.View
 	}
@@ -38,12 +42,12 @@ func (t *target) View() string { return t.view }
 // Name returns the target's name.
 func (t *target) Name() string { return t.name }
 
-// Waits in this process end by a commit; between processes the checkpoint is
-// asked for, at first often.
+// Waits in this process end by a commit. For partitions that another process
+// works at, one of all waiters asks for the checkpoints, at first often.
 const (
 	minPoll  = time.Millisecond
 	maxPoll  = 50 * time.Millisecond
-	idlePoll = 250 * time.Millisecond // when the view is followed here
+	idlePoll = 250 * time.Millisecond // for partitions that are worked at here
 )
 
 // fresh waits until the partitions of keys have reached what ctx asks for,
@@ -51,15 +55,15 @@ const (
 func (t *target) fresh(ctx context.Context, keys ...string) error {
 	if want := eventstore.AfterFromContext(ctx); want > 0 {
 		for _, key := range keys {
-			if err := t.wait(ctx, key, want); err != nil {
+			if err := t.wait(ctx, want, func(n int) int { return PartitionOf(key, n) }); err != nil {
 				return err
 			}
 		}
 	}
 	if c := eventstore.ChangesFromContext(ctx); c != nil {
 		for _, key := range keys { // before the read, so that no change is missed
-			_, changed := t.feed.at(key)
-			c.Add(t.waitChange(ctx, changed, func(ctx context.Context) (eventstore.Position, error) {
+			changed, here := t.feed.watch(key)
+			c.Add(t.waitChange(ctx, changed, here, func(ctx context.Context) (eventstore.Position, error) {
 				ck, err := t.store.Checkpoint(ctx, t.view, key)
 				return ck.Position, err
 			}))
@@ -68,45 +72,101 @@ func (t *target) fresh(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-func (t *target) wait(ctx context.Context, key string, want eventstore.Position) error {
-	return t.await(ctx, want,
-		func() (eventstore.Position, <-chan struct{}) { return t.feed.at(key) },
-		func() (eventstore.Position, error) {
-			ck, err := t.store.Checkpoint(ctx, t.view, key)
-			return ck.Position, err
-		})
-}
-
-// await waits until what this process knows, or else what is stored, is at
-// least want.
-func (t *target) await(ctx context.Context, want eventstore.Position, known func() (eventstore.Position, <-chan struct{}), stored func() (eventstore.Position, error)) error {
-	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
-		have, changed := known()
-		if have >= want {
-			if v, err := t.store.Active(ctx, t.view); err == nil && t.feed.follows(v.Number) {
+// wait waits until a partition of the active version has reached want.
+func (t *target) wait(ctx context.Context, want eventstore.Position, place func(int) int) error {
+	for {
+		have, version, here := t.feed.at(place)
+		if have >= want && version > 0 {
+			v, err := t.store.Active(ctx, t.view)
+			if err == nil && v.Number == version {
 				return nil
 			}
+			// Another version was made active, and the follower here has yet to notice.
+			checkpoints, err := t.look(ctx)
+			if n := len(checkpoints); n > 0 && checkpoints[place(n)].Position >= want {
+				return nil
+			}
+			if late := t.late(ctx, want, have, err); late != nil {
+				return late
+			}
+			_ = pause(ctx, nil, minPoll)
+			continue
 		}
-		p, err := stored()
-		if err == nil && p >= want {
-			return nil
-		}
-		if err != nil && !errors.Is(err, ErrNotBuilt) && ctx.Err() == nil {
-			return err
-		}
-		if t.feed.known() {
-			poll = idlePoll
-		}
-		if err := pause(ctx, changed, poll); err != nil {
-			return &eventstore.NotCaughtUpError{View: t.view, Want: want, Have: max(have, p), Err: err}
+		w := t.feed.wait(place, want)
+		err := t.await(ctx, w, here)
+		t.feed.cancel(w)
+		if late := t.late(ctx, want, have, err); late != nil {
+			return late
 		}
 	}
 }
 
+// late says what an error means for a waiter.
+func (t *target) late(ctx context.Context, want, have eventstore.Position, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return &eventstore.NotCaughtUpError{View: t.view, Want: want, Have: have, Err: ctx.Err()}
+	case err == nil, errors.Is(err, ErrNotBuilt):
+		return nil
+	}
+	return err
+}
+
+// await returns when w is done. If the partition is not worked at here it asks
+// the view store, or waits for another waiter to do so.
+func (t *target) await(ctx context.Context, w *waiter, here bool) error {
+	if here {
+		if err := pause(ctx, w.done, idlePoll); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.done:
+		return nil
+	case <-t.looking:
+	}
+	defer func() { t.looking <- struct{}{} }()
+	for poll := minPoll; ; poll = min(2*poll, maxPoll) {
+		select {
+		case <-w.done:
+			return nil
+		default:
+		}
+		if _, err := t.look(ctx); err != nil && !errors.Is(err, ErrNotBuilt) {
+			return err
+		}
+		if here {
+			return nil // it was a look to be sure
+		}
+		if err := pause(ctx, w.done, poll); err != nil {
+			return err
+		}
+	}
+}
+
+// look asks the view store how far the active version is, and tells everybody
+// who waits.
+func (t *target) look(ctx context.Context) ([]Checkpoint, error) {
+	v, err := t.store.Active(ctx, t.view)
+	if err != nil {
+		return nil, err
+	}
+	checkpoints, err := t.store.Checkpoints(ctx, t.view, v.Number)
+	if errors.Is(err, ErrNoVersion) {
+		return nil, nil // it was replaced and dropped meanwhile
+	}
+	if err == nil {
+		t.feed.observe(v.Number, checkpoints)
+	}
+	return checkpoints, err
+}
+
 // waitChange returns a function that returns when changed is closed, what is
 // stored has moved since now, or its context is done.
-func (t *target) waitChange(ctx context.Context, changed <-chan struct{}, stored func(context.Context) (eventstore.Position, error)) func(context.Context) {
-	if t.feed.known() {
+func (t *target) waitChange(ctx context.Context, changed <-chan struct{}, here bool, stored func(context.Context) (eventstore.Position, error)) func(context.Context) {
+	if here {
 		return func(ctx context.Context) { _ = pause(ctx, changed, 0) }
 	}
 	first, _ := stored(ctx)
@@ -145,19 +205,20 @@ func pause(ctx context.Context, ch <-chan struct{}, d time.Duration) error {
 // freshAll is fresh for every partition.
 func (t *target) freshAll(ctx context.Context) error {
 	if want := eventstore.AfterFromContext(ctx); want > 0 {
-		if err := t.waitAll(ctx, want); err != nil {
-			return err
+		for i, n := 0, 1; i < n; i++ {
+			if err := t.wait(ctx, want, func(partitions int) int {
+				n = partitions // of the version that is active by then
+				return min(i, n-1)
+			}); err != nil {
+				return err
+			}
 		}
 	}
 	if c := eventstore.ChangesFromContext(ctx); c != nil {
-		_, changed := t.feed.lowest()
-		c.Add(t.waitChange(ctx, changed, t.sumOfCheckpoints))
+		_, here, changed := t.feed.lowest()
+		c.Add(t.waitChange(ctx, changed, here, t.sumOfCheckpoints))
 	}
 	return nil
-}
-
-func (t *target) waitAll(ctx context.Context, want eventstore.Position) error {
-	return t.await(ctx, want, t.feed.lowest, func() (eventstore.Position, error) { return t.lowestCheckpoint(ctx) })
 }
 
 // sumOfCheckpoints changes when any partition moves.

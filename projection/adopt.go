@@ -1,0 +1,143 @@
+package projection
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// leave takes note of a lane that has ended. Without lanes the reader ends. It
+// takes no lock, as the reader may wait for room in the lane's queue.
+func (rd *reader) leave() {
+	if rd.count.Add(-1) == 0 {
+		rd.stop()
+	}
+}
+
+// reserve counts lanes that are about to join, unless the reader is ending.
+func (rd *reader) reserve(lanes int) bool {
+	for {
+		n := rd.count.Load()
+		if n == 0 {
+			return false
+		}
+		if rd.count.CompareAndSwap(n, n+int32(lanes)) {
+			return true
+		}
+	}
+}
+
+// adopt adds lanes that have everything up to their pushed positions, if this
+// reader is level and remembers what they lack.
+func (rd *reader) adopt(ctx context.Context, lanes []*lane) bool {
+	rd.lock()
+	defer rd.mu.Unlock()
+	if rd.stopped || !rd.live {
+		return false
+	}
+	low := rd.pos
+	for _, l := range lanes {
+		low = min(low, l.pushed)
+	}
+	if low < rd.recent.after || !rd.reserve(len(lanes)) {
+		return false
+	}
+	added := portsOf(lanes)
+	for ev := range rd.recent.since(low) {
+		for _, pt := range added {
+			if rd.route(ctx, pt, ev) != nil {
+				break // ctx is done, and so are the lanes
+			}
+		}
+	}
+	for _, pt := range added {
+		for i := range pt.lanes {
+			_ = rd.push(ctx, pt, i, rd.pos) // as above
+		}
+		rd.join(pt)
+		pt.pl.caughtUp(rd.pos)
+	}
+	return true
+}
+
+// join makes the lanes of a port ones of this reader.
+func (rd *reader) join(pt *port) {
+	for _, l := range pt.lanes {
+		if l != nil {
+			l.reader.Store(rd)
+		}
+	}
+	for _, there := range rd.ports {
+		if there.pl != pt.pl {
+			continue
+		}
+		for i, l := range pt.lanes {
+			if l != nil {
+				there.lanes[i], there.pending[i] = l, nil
+			}
+		}
+		return
+	}
+	rd.ports = append(rd.ports, pt)
+}
+
+// portsOf groups lanes by what they work at.
+func portsOf(lanes []*lane) []*port {
+	var ports []*port
+	for _, l := range lanes {
+		i := slices.IndexFunc(ports, func(pt *port) bool { return pt.pl == l.pl })
+		if i < 0 {
+			i = len(ports)
+			n := l.pl.version.Partitions
+			ports = append(ports, &port{pl: l.pl, lanes: make([]*lane, n), pending: make([][]item, n)})
+		}
+		ports[i].lanes[l.index] = l
+	}
+	return ports
+}
+
+func (rd *reader) laneList() []*lane {
+	var all []*lane
+	for _, pt := range rd.ports {
+		for _, l := range pt.lanes {
+			if l != nil {
+				all = append(all, l)
+			}
+		}
+	}
+	return all
+}
+
+// recent remembers the last events that a reader has routed, for lanes that
+// come from another reader.
+type recent struct {
+	after eventstore.Position // all after it are here
+	ring  []*shared
+	next  int
+}
+
+const recentLength = 4096
+
+func (r *recent) add(ev *shared) {
+	if len(r.ring) < recentLength {
+		r.ring = append(r.ring, ev)
+		return
+	}
+	r.after = r.ring[r.next].rec.Position
+	r.ring[r.next] = ev
+	r.next = (r.next + 1) % recentLength
+}
+
+// since yields what came after a position, in order.
+func (r *recent) since(p eventstore.Position) iter.Seq[*shared] {
+	return func(yield func(*shared) bool) {
+		for i := range r.ring {
+			ev := r.ring[(r.next+i)%len(r.ring)]
+			if ev.rec.Position > p && !yield(ev) {
+				return
+			}
+		}
+	}
+}

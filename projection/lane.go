@@ -1,0 +1,352 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// lane applies events to one partition of one version of a view. It folds in
+// one goroutine, while the batch before is being committed in another.
+type lane struct {
+	pl      *pipeline
+	index   int // of the partition
+	session Session
+	queue   *queue
+	reader  atomic.Pointer[reader]
+	pushed  eventstore.Position      // all that concerns it up to here is in its queue; its reader's
+	tables  []table                  // by target
+	parked  map[string]*ParkedStream // by stream
+	changed map[string]bool          // parked streams that the next commit stores
+
+	items  []item // taken from the queue; those before next are folded
+	next   int
+	upTo   eventstore.Position // all that concerns the partition up to here is in items or folded
+	live   bool                // the reader is nearly level
+	folded eventstore.Position // all up to here is in the tables
+	events int                 // folded since the last take-off
+	first  int                 // of them, those that count
+
+	flight flight
+
+	arena    []op  // ops of items that came without, in order
+	used     int   // of the arena
+	scratch  []any // *E by reaction, see decode
+	meta     Meta  // of the event at hand
+	requests chan *laneRequest
+	stop     chan struct{} // closed to have it end after the batch at hand
+	halted   sync.Once
+	failed   chan error // has what another goroutine wants it to end with
+	parkedN  int
+	start    eventstore.Position // checkpoint as taken over
+
+	epoch uint64 // of the session
+
+	// For others to look at.
+	appliedNow                    atomic.Uint64
+	parkedNow, hits, misses, kept atomic.Int64
+}
+
+// halt has the lane end after the batch at hand.
+func (l *lane) halt() { l.halted.Do(func() { close(l.stop) }) }
+
+// sliceLength is how many events are folded before the lane looks up.
+const sliceLength = 256
+
+// linger is how long a lane that replays waits for more before it commits less
+// than a full batch. Nobody waits for the view then, and what is written once
+// instead of twice is gained.
+const linger = 50 * time.Millisecond
+
+func (l *lane) fail(err error) {
+	select {
+	case l.failed <- err:
+	default:
+	}
+}
+
+// run folds and commits until ctx is done or it is told to stop. Then it
+// returns nil, with what it has folded committed.
+func (l *lane) run(ctx context.Context) error {
+	if err := l.mended(ctx); err != nil {
+		return err
+	}
+	var timer waitTimer
+	defer timer.stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return l.finish(ctx)
+		case <-l.stop:
+			return l.finish(ctx)
+		case err := <-l.failed:
+			return err
+		case err := <-l.flight.landed:
+			if err := l.land(err); err != nil {
+				return err
+			}
+		case r := <-l.requests: // between two slices, however many there are
+			if err := l.serve(ctx, r); err != nil {
+				return err
+			}
+		default:
+		}
+		worked, err := l.work(ctx)
+		if err != nil {
+			return err
+		}
+		if worked {
+			timer.stop()
+			continue
+		}
+		if err := l.wait(ctx, &timer); err != nil {
+			return err
+		}
+	}
+}
+
+// work does one thing, if there is one to do.
+func (l *lane) work(ctx context.Context) (worked bool, err error) {
+	if l.next == len(l.items) {
+		l.swap()
+	}
+	full := l.full()
+	if l.next < len(l.items) && !full {
+		if err := l.fold(ctx); err != nil {
+			return false, err
+		}
+		if l.live && !l.flight.on {
+			return true, l.takeOff(ctx)
+		}
+		return true, nil
+	}
+	if l.dirty() && !l.flight.on && (full || l.live) {
+		return true, l.takeOff(ctx)
+	}
+	return false, nil
+}
+
+// wait returns when there may be something to do.
+func (l *lane) wait(ctx context.Context, timer *waitTimer) error {
+	var due <-chan time.Time
+	if !l.flight.on {
+		switch {
+		case l.dirty():
+			due = timer.after(linger)
+		case l.folded > l.flight.applied:
+			l.pl.publish(l.index, l.folded) // nothing to write, and nothing missing
+			due = timer.after(l.pl.opts.CheckpointInterval)
+		}
+	}
+	ready := l.queue.ready
+	if l.next < len(l.items) {
+		ready = nil // full: a flight has to land first
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.stop:
+	case err := <-l.failed:
+		return err
+	case <-ready:
+	case err := <-l.flight.landed:
+		return l.land(err)
+	case r := <-l.requests:
+		return l.serve(ctx, r)
+	case <-due:
+		timer.stop()
+		return l.takeOff(ctx)
+	}
+	return nil
+}
+
+// waitTimer is one timer that goes on while the lane is woken for nothing.
+type waitTimer struct {
+	timer *time.Timer
+	d     time.Duration
+}
+
+func (t *waitTimer) after(d time.Duration) <-chan time.Time {
+	if t.timer == nil || t.d != d {
+		t.stop()
+		t.timer, t.d = time.NewTimer(d), d
+	}
+	return t.timer.C
+}
+
+func (t *waitTimer) stop() {
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
+	}
+}
+
+// finish commits what is folded.
+func (l *lane) finish(ctx context.Context) error {
+	if l.flight.on {
+		if err := l.land(<-l.flight.landed); err != nil {
+			return err
+		}
+	}
+	if l.next == len(l.items) {
+		l.folded = max(l.folded, l.upTo) // so that the next start need not read it again
+	}
+	if l.dirty() || l.folded > l.flight.applied {
+		return l.settle(ctx)
+	}
+	return nil
+}
+
+func (l *lane) swap() {
+	clear(l.items) // lets go of the events
+	spare := l.items[:0]
+	if cap(spare) > 4*queueLength {
+		spare = nil
+	}
+	l.items, l.upTo, l.live = l.queue.swap(spare)
+	l.next = 0
+	if len(l.items) == 0 {
+		l.folded = max(l.folded, l.upTo)
+	}
+}
+
+// mended tries again what made the lane stop for too many parked events.
+func (l *lane) mended(ctx context.Context) error {
+	if l.parkedN < l.pl.opts.MaxParked {
+		return nil
+	}
+	for _, stream := range slices.Collect(maps.Keys(l.parked)) {
+		r := &laneRequest{done: make(chan error, 1)}
+		r.do = func(ctx context.Context, l *lane) (error, error) { return l.retryParked(ctx, stream, false) }
+		if err := l.serve(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fold applies one slice of what was taken.
+func (l *lane) fold(ctx context.Context) error {
+	items := l.items[l.next:min(l.next+min(sliceLength, l.pl.opts.BatchEvents), len(l.items))]
+	for i := range items {
+		l.prepare(&items[i])
+	}
+	if err := l.load(ctx); err != nil {
+		return err
+	}
+	for i := range items {
+		if err := l.apply(&items[i]); err != nil {
+			return err
+		}
+		if items[i].first {
+			l.first++
+		}
+		l.next++
+		l.folded = items[i].ev.rec.Position
+	}
+	l.events += len(items)
+	if l.next == len(l.items) {
+		l.folded = max(l.folded, l.upTo)
+	}
+	clear(l.arena)
+	l.arena, l.used = l.arena[:0], 0
+	return nil
+}
+
+// prepare finds out what an event changes and which stored values that needs.
+func (l *lane) prepare(it *item) {
+	if l.parked[it.ev.rec.Stream] != nil || it.routed != nil && it.routed.err != nil {
+		return
+	}
+	if it.routed != nil {
+		for i := range it.routed.ops {
+			l.want(&it.routed.ops[i])
+		}
+		return
+	}
+	for _, b := range it.reaction.bindings {
+		l.arena = append(l.arena, op{binding: b, key: it.ev.id})
+		l.want(&l.arena[len(l.arena)-1])
+	}
+	it.prepared = true
+}
+
+// opsOf returns what prepare has noted for an item, once.
+func (l *lane) opsOf(it *item) []op {
+	if it.routed != nil {
+		return it.routed.ops
+	}
+	if !it.prepared {
+		return nil
+	}
+	start := l.used
+	l.used += len(it.reaction.bindings)
+	return l.arena[start:l.used]
+}
+
+func (l *lane) want(o *op) { l.tables[o.binding.target].want(o) }
+
+func (l *lane) load(ctx context.Context) error {
+	for _, t := range l.tables {
+		if err := t.load(ctx, l.session); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decode returns the event of an item. Without others that want it, the value
+// is used again for the next event of its type: folds get a copy.
+func (l *lane) decode(it *item) (any, error) {
+	d := l.pl.decoders[it.reaction.index]
+	if d.users > 1 {
+		return d.decode(it.ev)
+	}
+	event := l.scratch[it.reaction.index]
+	if event == nil {
+		event = d.event.make()
+		l.scratch[it.reaction.index] = event
+	} else {
+		d.event.clear(event) // what it refers to may be part of a document now
+	}
+	return event, d.into(&it.ev.rec, event)
+}
+
+// change makes all changes of an event, or none.
+func (l *lane) change(ops []op, event any) error {
+	for i := range ops {
+		o := &ops[i]
+		if err := applyOne(l.tables[o.binding.target], o, event, &l.meta, len(ops) > 1); err != nil {
+			for j := i - 1; j >= 0; j-- {
+				l.tables[ops[j].binding.target].undo(&ops[j])
+			}
+			l.final(ops)
+			return err
+		}
+	}
+	if len(ops) > 1 {
+		l.final(ops)
+	}
+	return nil
+}
+
+func (l *lane) final(ops []op) {
+	for i := range ops {
+		l.tables[ops[i].binding.target].settle()
+	}
+}
+
+// applyOne turns a panic of user code into an error.
+func applyOne(t table, o *op, event any, m *Meta, undo bool) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return t.apply(o, event, m, undo)
+}

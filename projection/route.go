@@ -1,0 +1,98 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+)
+
+// route takes an event to the lanes of one view.
+func (rd *reader) route(ctx context.Context, pt *port, ev *shared) error {
+	r := pt.reaction(ev.rec.Type)
+	if r == nil {
+		return nil
+	}
+	pt.added = false
+	partitions := len(pt.lanes)
+	if !r.early { // the common case: one document, decoded by its lane
+		return rd.add(ctx, pt, PartitionOf(ev.id, partitions), item{ev: ev, reaction: r})
+	}
+	event, err := pt.pl.decoders[r.index].decode(ev)
+	if err == nil {
+		meta := metaOf(&ev.rec, ev.id, pt.pl.replay.Load())
+		rd.scratch, err = r.ops(event, &meta, rd.scratch[:0])
+	}
+	if err != nil { // which keys it touches is unknown, so it concerns all
+		for i := range pt.lanes {
+			if err := rd.add(ctx, pt, i, item{ev: ev, reaction: r, routed: &routed{err: err}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	ops := rd.scratch
+	var done uint64 // partitions served; there are at most 64, see Options
+	for i := range ops {
+		partition := PartitionOf(ops[i].key, partitions)
+		if done&(1<<partition) != 0 {
+			continue
+		}
+		done |= 1 << partition
+		if pt.lanes[partition] == nil {
+			continue
+		}
+		mine := opsOf(ops[i:], partition, partitions)
+		if err := rd.add(ctx, pt, partition, item{ev: ev, reaction: r, routed: &routed{event: event, ops: mine}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (pt *port) reaction(typ string) *reaction {
+	if typ != pt.lastType || pt.lastReaction == nil {
+		pt.lastType, pt.lastReaction = typ, pt.pl.p.byType[typ]
+	}
+	return pt.lastReaction
+}
+
+func (rd *reader) add(ctx context.Context, pt *port, partition int, it item) error {
+	l := pt.lanes[partition]
+	if l == nil || it.ev.rec.Position <= l.pushed {
+		return nil
+	}
+	it.first, pt.added = !pt.added, true
+	pt.pending[partition] = append(pt.pending[partition], it)
+	if len(pt.pending[partition]) < runLength {
+		return nil
+	}
+	return rd.push(ctx, pt, partition, it.ev.rec.Position)
+}
+
+// opsOf returns the ops of one partition, in order.
+func opsOf(ops []op, partition, partitions int) []op {
+	mine := make([]op, 0, len(ops))
+	for i := range ops {
+		if PartitionOf(ops[i].key, partitions) == partition {
+			mine = append(mine, ops[i])
+		}
+	}
+	return mine
+}
+
+// ops says what an event changes in all partitions. A panic of user code
+// becomes an error.
+func (r *reaction) ops(event any, m *Meta, ops []op) (_ []op, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	for _, b := range r.bindings {
+		if b.route == nil {
+			ops = append(ops, op{binding: b, key: m.ID})
+		} else {
+			ops = b.route(b, event, *m, ops)
+		}
+	}
+	return ops, nil
+}
