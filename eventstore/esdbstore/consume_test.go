@@ -234,7 +234,7 @@ func TestConsumersConnectAgain(t *testing.T) {
 		require.NoError(t, err)
 		switch {
 		case i%50 == 25:
-			p.cut()
+			p.Cut()
 		case i == n/2:
 			srv.down()
 			srv.up()

@@ -184,7 +184,7 @@ func TestConnectionCutMidAppend(t *testing.T) {
 			first, err := s.Append(ctx, "a-1", eventstore.NoStream, event("first"))
 			require.NoError(t, err)
 
-			p.deaf.Store(true) // the request arrives, the answer does not
+			p.Swallow(true) // the request arrives, the answer does not
 			type result struct {
 				receipt eventstore.Receipt
 				err     error
@@ -200,8 +200,8 @@ func TestConnectionCutMidAppend(t *testing.T) {
 				head, err := under.Head(ctx)
 				return err == nil && head > first.Position
 			}, "the server must have written it")
-			p.deaf.Store(false)
-			p.cut()
+			p.Swallow(false)
+			p.Cut()
 
 			r := <-answer
 			if tt.repeated {
@@ -291,14 +291,14 @@ func TestSubscriptionsResumeWithoutGapOrDouble(t *testing.T) {
 			srv.down()
 			srv.up()
 		case i%40 == 0:
-			p.cut()
+			p.Cut()
 		}
 		if i%10 == 0 {
 			time.Sleep(time.Millisecond) // spreads the writes over the outages
 		}
 	}
 	followers.Wait()
-	assert.Greater(t, p.accepted.Load(), int64(1))
+	assert.Greater(t, p.Accepted(), int64(1))
 }
 
 func TestReadsResumeWithoutGapOrDouble(t *testing.T) {
@@ -333,7 +333,7 @@ func TestReadsResumeWithoutGapOrDouble(t *testing.T) {
 			}
 			require.Equal(t, want, r.Version, name)
 			if seen++; seen%700 == 0 {
-				p.cut()
+				p.Cut()
 			}
 		}
 		assert.Equal(t, n, seen, name)
@@ -360,7 +360,7 @@ func TestSlowSubscriberIsNotBufferedFor(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Append(ctx, "b-1", eventstore.Any, events(100)...)
 	require.NoError(t, err, "others go on")
-	assert.Less(t, p.delivered.Load(), int64(16<<20), "what nobody takes must stay with the server")
+	assert.Less(t, p.Delivered(), int64(16<<20), "what nobody takes must stay with the server")
 	for i := range n - 1 {
 		m, err, ok := pull()
 		require.True(t, ok)

@@ -32,7 +32,7 @@ func caughtUp(t *testing.T, pull func() (eventstore.Message, error, bool)) (even
 func TestASubscriptionKeepsUpWithEventsThatAreNotItsOwn(t *testing.T) {
 	t.Parallel()
 	proxy := newProxy(newServer(t, nil, nil))
-	proxy.slow.Store(true) // a message at a time
+	proxy.Trickle(true) // a message at a time
 	s := proxy.open(nil)
 	ctx := soon(t)
 	for name, filter := range map[string]eventstore.Filter{

@@ -51,6 +51,7 @@ var arrows = []arrow{
 	// Helpers of tests and programs.
 	{"internal/archtest", nil},
 	{"internal/crashtest", nil},
+	{"internal/proxytest", nil},
 	{"internal/redisproc", nil},
 	{"internal/redistest", []string{"internal/redisproc"}},
 }

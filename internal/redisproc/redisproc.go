@@ -29,8 +29,20 @@ const (
 type Options struct {
 	// AOF makes every write durable before it is answered.
 	AOF bool
+	// AOFEverySecond writes every change to a file that is synced once a second.
+	AOFEverySecond bool
+	// TLS has the port speak TLS only. The unix socket stays as it is.
+	TLS *TLS
+	// Sentinel is the configuration of a Sentinel, which the server then is
+	// instead of keeping data. The other options must not be set with it.
+	Sentinel string
 	// Args are further arguments, such as "--maxmemory", "64mb".
 	Args []string
+}
+
+// TLS names files in PEM. Clients must show a certificate that CA has signed.
+type TLS struct {
+	Cert, Key, CA string
 }
 
 // A Server is a redis-server child process.
@@ -38,7 +50,7 @@ type Server struct {
 	dir    string
 	ownDir bool
 	port   int
-	args   []string
+	opts   Options
 
 	mu   sync.Mutex
 	proc *process // nil when it does not run
@@ -58,7 +70,7 @@ func StartServer(dir string, opts *Options) (*Server, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	s := &Server{dir: dir, args: arguments(opts)}
+	s := &Server{dir: dir, opts: *opts}
 	if dir == "" {
 		// Short, because the path of a socket must stay below 108 bytes.
 		tmp, err := os.MkdirTemp("", "redis")
@@ -82,12 +94,35 @@ func StartServer(dir string, opts *Options) (*Server, error) {
 	return s, nil
 }
 
-func arguments(o *Options) []string {
-	args := []string{"--save", "", "--bind", "127.0.0.1", "--appendonly", "no"}
-	if o.AOF {
-		args = append(args, "--appendonly", "yes", "--appendfsync", "always")
+// arguments returns what the server is started with. A Sentinel is told by a
+// file, which it rewrites; the file is written before the first start only.
+func (s *Server) arguments() ([]string, error) {
+	port, o := strconv.Itoa(s.port), &s.opts
+	own := []string{"--dir", s.dir, "--unixsocket", s.Socket(), "--bind", "127.0.0.1"}
+	if o.Sentinel != "" {
+		config := filepath.Join(s.dir, "sentinel.conf")
+		if _, err := os.Stat(config); err != nil {
+			if err := os.WriteFile(config, []byte(o.Sentinel), 0o600); err != nil {
+				return nil, fmt.Errorf("redisproc: configure Sentinel: %w", err)
+			}
+		}
+		return append([]string{config, "--sentinel", "--port", port}, own...), nil
 	}
-	return append(args, o.Args...)
+	args := append(own, "--save", "")
+	switch {
+	case o.AOF:
+		args = append(args, "--appendonly", "yes", "--appendfsync", "always")
+	case o.AOFEverySecond:
+		args = append(args, "--appendonly", "yes", "--appendfsync", "everysec")
+	default:
+		args = append(args, "--appendonly", "no")
+	}
+	if t := o.TLS; t != nil {
+		args = append(args, "--port", "0", "--tls-port", port, "--tls-cert-file", t.Cert, "--tls-key-file", t.Key, "--tls-ca-cert-file", t.CA)
+	} else {
+		args = append(args, "--port", port)
+	}
+	return append(args, o.Args...), nil
 }
 
 func freePort() (int, error) {
@@ -112,7 +147,10 @@ func (s *Server) run() error {
 	if err != nil {
 		return ErrNotInstalled
 	}
-	args := append([]string{"--port", strconv.Itoa(s.port), "--dir", s.dir, "--unixsocket", s.Socket()}, s.args...)
+	args, err := s.arguments()
+	if err != nil {
+		return err
+	}
 	p := &process{cmd: exec.Command(path, args...), exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
@@ -178,6 +216,19 @@ func (s *Server) Kill() {
 	}
 	_ = p.cmd.Process.Kill() // fails only when it has ended already
 	<-p.exited
+}
+
+// Signal sends a signal to the process, such as SIGSTOP to have it hang.
+func (s *Server) Signal(sig os.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return errors.New("redisproc: the server does not run")
+	}
+	if err := s.proc.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("redisproc: %s to redis-server: %w", sig, err)
+	}
+	return nil
 }
 
 // Restart starts a server that was killed again, on the same port with the

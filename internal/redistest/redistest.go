@@ -2,12 +2,16 @@
 package redistest
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,6 +22,10 @@ import (
 type Server struct {
 	tb   testing.TB
 	proc *redisproc.Server
+	tls  *tls.Config // of clients, nil without TLS
+
+	once    sync.Once
+	control *redis.Client // see admin
 }
 
 // An Option changes how a server is started.
@@ -25,6 +33,10 @@ type Option func(*redisproc.Options)
 
 // AOF makes the server write every change to disk before it answers.
 func AOF() Option { return func(o *redisproc.Options) { o.AOF = true } }
+
+// AOFEverySecond makes the server write every change to a file that it syncs
+// once a second. A server that is killed may lose what it has answered.
+func AOFEverySecond() Option { return func(o *redisproc.Options) { o.AOFEverySecond = true } }
 
 // Args adds arguments to the command line of redis-server.
 func Args(args ...string) Option {
@@ -47,7 +59,7 @@ func Start(tb testing.TB, opts ...Option) *Server {
 			tb.Errorf("redistest: %v", err)
 		}
 	})
-	return &Server{tb, proc}
+	return &Server{tb: tb, proc: proc}
 }
 
 func check(tb testing.TB, err error) {
@@ -70,12 +82,27 @@ func (s *Server) Socket() string { return s.proc.Socket() }
 // Client returns a client that is closed when the test has ended.
 func (s *Server) Client(tb testing.TB) *redis.Client {
 	tb.Helper()
-	return client(tb, s.Addr())
+	return client(tb, s.Options())
 }
 
-func client(tb testing.TB, addr string) *redis.Client {
+// Options returns options for a client of the server.
+func (s *Server) Options() *redis.Options {
+	return &redis.Options{Addr: s.Addr(), TLSConfig: s.tls}
+}
+
+// admin returns a client over the unix socket, for what is asked of the server
+// itself. It survives a restart of the server.
+func (s *Server) admin() *redis.Client {
+	s.once.Do(func() {
+		s.control = redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket(), MaxRetries: -1})
+		s.tb.Cleanup(func() { _ = s.control.Close() })
+	})
+	return s.control
+}
+
+func client(tb testing.TB, opts *redis.Options) *redis.Client {
 	tb.Helper()
-	rdb := redis.NewClient(&redis.Options{Addr: addr})
+	rdb := redis.NewClient(opts)
 	tb.Cleanup(func() { _ = rdb.Close() }) // a test may have closed it
 	return rdb
 }
@@ -90,6 +117,49 @@ func (s *Server) Restart() {
 		s.tb.Fatal(err)
 	}
 }
+
+// Pause has the server hang, with SIGSTOP, until [Server.Resume].
+func (s *Server) Pause() {
+	s.tb.Helper()
+	check(s.tb, s.proc.Signal(syscall.SIGSTOP))
+}
+
+// Resume has a paused server go on.
+func (s *Server) Resume() {
+	s.tb.Helper()
+	check(s.tb, s.proc.Signal(syscall.SIGCONT))
+}
+
+// User makes a user with the rules of ACL SETUSER and returns a client of it.
+func (s *Server) User(tb testing.TB, name, password string, rules ...string) *redis.Client {
+	tb.Helper()
+	args := []any{"acl", "setuser", name, "on", ">" + password}
+	for _, rule := range rules {
+		args = append(args, rule)
+	}
+	s.command(args...)
+	opts := s.Options()
+	opts.Username, opts.Password = name, password
+	return client(tb, opts)
+}
+
+// await polls until something that a server does has happened.
+func await(tb testing.TB, what string, happened func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(patience)
+	for !happened() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			tb.Fatalf("redistest: %s: not after %s", what, patience)
+		}
+	}
+}
+
+// patience is how long servers are waited for.
+const patience = 30 * time.Second
 
 var shared struct {
 	sync.Mutex
@@ -109,11 +179,18 @@ func Shared(tb testing.TB) (rdb *redis.Client, prefix string) {
 		check(tb, err)
 		shared.proc = proc
 	}
-	return client(tb, shared.proc.Addr()), fmt.Sprintf("t%d:", shared.used.Add(1))
+	return client(tb, &redis.Options{Addr: shared.proc.Addr()}), fmt.Sprintf("t%d:", shared.used.Add(1))
 }
 
-// Main runs the tests of a package and stops the server of [Shared].
+// quiet keeps what clients log about servers that tests take away.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// Main runs the tests of a package and stops the server of [Shared]. Clients
+// log nothing.
 func Main(m *testing.M) {
+	redis.SetLogger(quiet{})
 	code := m.Run()
 	shared.Lock()
 	defer shared.Unlock()

@@ -2,6 +2,7 @@ package redistest_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -46,4 +47,26 @@ func TestSharedServersPrefixesDiffer(t *testing.T) {
 	_, q := redistest.Shared(t)
 	require.NotEqual(t, p, q)
 	require.NoError(t, a.Ping(t.Context()).Err())
+}
+
+func TestAServerThatIsPausedDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t)
+	opts := srv.Options()
+	opts.ReadTimeout, opts.MaxRetries = 50*time.Millisecond, -1
+	rdb := redis.NewClient(opts)
+	t.Cleanup(func() { _ = rdb.Close() })
+	require.NoError(t, rdb.Ping(t.Context()).Err())
+	srv.Pause()
+	require.Error(t, rdb.Ping(t.Context()).Err())
+	srv.Resume()
+	require.Eventually(t, func() bool { return rdb.Ping(t.Context()).Err() == nil }, 20*time.Second, 5*time.Millisecond)
+}
+
+func TestAUserMayDoWhatItsRulesSay(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Start(t).User(t, "ada", "secret", "~a:*", "+get")
+	require.ErrorIs(t, rdb.Get(t.Context(), "a:1").Err(), redis.Nil)
+	require.ErrorContains(t, rdb.Get(t.Context(), "b:1").Err(), "NOPERM")
+	require.ErrorContains(t, rdb.Set(t.Context(), "a:1", "v", 0).Err(), "NOPERM")
 }
