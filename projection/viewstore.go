@@ -101,8 +101,13 @@ type Reader interface {
 	SetReader
 }
 
-// A Session writes one partition of one version of a view. It is used by one
-// goroutine at a time, but for Close.
+// A Session writes one partition of one version of a view. One goroutine at a
+// time commits; the other methods may be called at any time by any.
+//
+// A read during a commit finds what was before it or what is after it. Reads
+// return [ErrFenced] when another session has the partition, or when the
+// server that answers does not have what this session has committed, as after
+// a fail-over that lost it: so that nothing is folded into stale data.
 type Session interface {
 	// Checkpoint returns the position up to which events are applied, and the
 	// session's epoch.

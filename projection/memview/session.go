@@ -43,14 +43,24 @@ func (s *Store) Acquire(ctx context.Context, view string, number, part int) (pro
 }
 
 // Checkpoint implements [projection.Session].
-func (s *session) Checkpoint() projection.Checkpoint { return s.checkpoint }
+func (s *session) Checkpoint() projection.Checkpoint {
+	s.store.mu.RLock()
+	defer s.store.mu.RUnlock()
+	return s.checkpoint
+}
 
 // enter begins a call, with the store's lock held.
 func (s *session) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if s.closed.Load() {
 		return fmt.Errorf("memview: %s: %w", s.name, errClosed)
 	}
-	return ctx.Err()
+	if s.part.checkpoint != s.checkpoint {
+		return fmt.Errorf("memview: %s: %w", s.name, projection.ErrFenced)
+	}
+	return nil
 }
 
 // Parked implements [projection.Session].
@@ -97,9 +107,6 @@ func (s *session) Commit(ctx context.Context, b *projection.Batch) error {
 	defer s.store.mu.Unlock()
 	if err := s.enter(ctx); err != nil {
 		return err
-	}
-	if s.part.checkpoint != s.checkpoint {
-		return fmt.Errorf("memview: commit to %s: %w", s.name, projection.ErrFenced)
 	}
 	if err := check(b, s.checkpoint); err != nil {
 		return fmt.Errorf("memview: commit to %s: %w", s.name, err)

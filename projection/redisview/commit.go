@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/projection"
 )
 
@@ -35,17 +36,17 @@ func (se *session) commit(ctx context.Context, b *projection.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := check(b, se.ck); err != nil {
+	if err := check(b, se.Checkpoint().Position); err != nil {
 		return err
 	}
 	se.writer.batch(b)
-	return se.execute(ctx, projection.Checkpoint{Epoch: se.ck.Epoch, Position: b.Position})
+	return se.execute(ctx, projection.Checkpoint{Epoch: se.epoch, Position: b.Position})
 }
 
 // check refuses a batch that cannot be applied, before anything is sent.
-func check(b *projection.Batch, at projection.Checkpoint) error {
-	if b.Position < at.Position {
-		return fmt.Errorf("the checkpoint is at %d already", at.Position)
+func check(b *projection.Batch, at eventstore.Position) error {
+	if b.Position < at {
+		return fmt.Errorf("the checkpoint is at %d already", at)
 	}
 	for _, c := range b.Indexes {
 		for i := range c.Entries {
@@ -77,7 +78,7 @@ func (se *session) execute(ctx context.Context, ck projection.Checkpoint) error 
 	if err := outcome(se.cmds[:writes], exec); err != nil {
 		return err
 	}
-	se.ck = ck
+	se.position.Store(uint64(ck.Position))
 	// It is done. What follows decides about the next commit only.
 	if err := watch.Err(); err != nil {
 		se.err = fmt.Errorf("watch %q: %w", se.ckKey, err)

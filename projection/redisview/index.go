@@ -197,12 +197,12 @@ func (s *Store) Rank(ctx context.Context, view, collection, key, member string, 
 
 // Members implements [projection.SessionReader].
 func (se *session) Members(ctx context.Context, collection, key string) ([]projection.Member, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	zs, err := se.wire.ZRangeWithScores(ctx, se.base+indexSuffix(collection, key), 0, -1).Result()
+	var zs *redis.ZSliceCmd
+	err := se.read(ctx, func(pipe redis.Pipeliner) {
+		zs = pipe.ZRangeWithScores(ctx, se.base+indexSuffix(collection, key), 0, -1)
+	})
 	if err != nil {
 		return nil, se.fail(fmt.Sprintf("members of key %q of index %q", key, collection), err)
 	}
-	return membersOf(zs), nil
+	return membersOf(zs.Val()), nil
 }

@@ -4,23 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/projection"
 )
 
 // A session writes one partition over a connection of its own, on which the
-// partition's checkpoint is watched between calls.
+// partition's checkpoint is watched between calls. It reads over the store's
+// client, so that a read need not wait for a commit.
 type session struct {
-	store *Store
-	name  string // of the partition, for errors
-	base  string // what its keys begin with
-	ckKey string
-	wire  *wire
+	store    *Store
+	name     string // of the partition, for errors
+	base     string // what its keys begin with
+	ckKey    string
+	epoch    uint64        // set once, by takeOver
+	position atomic.Uint64 // of the last commit that is known to be done
+	closed   atomic.Bool
 
-	ck     projection.Checkpoint
+	// What follows is for commits only.
+	wire   *wire
 	err    error // why it must not be used again
 	writer writer
 	cmds   []redis.Cmder // of the commit under way; a buffer
@@ -73,6 +78,7 @@ func (se *session) takeOver(ctx context.Context) error {
 			return err
 		}
 		ck.Epoch++
+		se.epoch = ck.Epoch
 		err = se.execute(ctx, ck)
 		if !errors.Is(err, projection.ErrFenced) {
 			return err
@@ -102,90 +108,18 @@ func (se *session) confirm(ctx context.Context, view string, version, partition 
 }
 
 // Checkpoint implements [projection.Session].
-func (se *session) Checkpoint() projection.Checkpoint { return se.ck }
+func (se *session) Checkpoint() projection.Checkpoint {
+	return projection.Checkpoint{Epoch: se.epoch, Position: eventstore.Position(se.position.Load())}
+}
 
-// fail wraps an error of a call that read.
+// fail wraps an error of a call.
 func (se *session) fail(doing string, err error) error {
 	return fmt.Errorf("redisview: %s of %s: %w", doing, se.name, err)
 }
 
-// Parked implements [projection.Session].
-func (se *session) Parked(ctx context.Context) (map[string][]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	all, err := se.wire.HGetAll(ctx, se.base+parkedSuffix).Result()
-	if err != nil {
-		return nil, se.fail("parked events", err)
-	}
-	return allBytes(all), nil
-}
-
-func allBytes(all map[string]string) map[string][]byte {
-	m := make(map[string][]byte, len(all))
-	for k, v := range all {
-		m[k] = []byte(v)
-	}
-	return m
-}
-
-// Documents implements [projection.Session].
-func (se *session) Documents(ctx context.Context, collection string, keys []string) ([][]byte, error) {
-	docs := make([][]byte, len(keys))
-	err := se.lookup(ctx, documentPrefix, collection, keys, func(i int, v string) error {
-		docs[i] = []byte(v)
-		return nil
-	})
-	if err != nil {
-		return nil, se.fail(fmt.Sprintf("documents %q", collection), err)
-	}
-	return docs, nil
-}
-
-// Counts implements [projection.Session].
-func (se *session) Counts(ctx context.Context, collection string, keys []string) ([]int64, error) {
-	counts := make([]int64, len(keys))
-	err := se.lookup(ctx, counterPrefix, collection, keys, func(i int, v string) (err error) {
-		counts[i], err = parseCount(keys[i], v)
-		return err
-	})
-	if err != nil {
-		return nil, se.fail(fmt.Sprintf("counters %q", collection), err)
-	}
-	return counts, nil
-}
-
-func (se *session) lookup(ctx context.Context, prefix, collection string, keys []string, found func(int, string) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	values, err := se.wire.HMGet(ctx, se.base+prefix+escape(collection), keys...).Result()
-	if err != nil {
-		return err
-	}
-	for i, v := range values {
-		if text, ok := v.(string); ok {
-			if err := found(i, text); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func parseCount(key, value string) (int64, error) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
-		return 0, &malformedError{key, value, "a counter"}
-	}
-	return n, nil
-}
-
 // Close implements [projection.Session].
 func (se *session) Close() error {
+	se.closed.Store(true)
 	if err := se.wire.close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 		return se.fail("closing the session", err)
 	}

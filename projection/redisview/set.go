@@ -61,13 +61,12 @@ func (s *Store) SetSize(ctx context.Context, view, collection, key string) (int6
 
 // SetMembers implements [projection.SessionReader].
 func (se *session) SetMembers(ctx context.Context, collection, key string) ([]string, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	members, err := se.wire.SMembers(ctx, se.base+setSuffix(collection, key)).Result()
+	var get *redis.StringSliceCmd
+	err := se.read(ctx, func(pipe redis.Pipeliner) { get = pipe.SMembers(ctx, se.base+setSuffix(collection, key)) })
 	if err != nil {
 		return nil, se.fail(fmt.Sprintf("members of key %q of set %q", key, collection), err)
 	}
+	members := get.Val()
 	slices.Sort(members)
 	return members, nil
 }
