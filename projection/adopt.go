@@ -114,28 +114,37 @@ func (rd *reader) laneList() []*lane {
 // come from another reader.
 type recent struct {
 	after eventstore.Position // all after it are here
-	ring  []*shared
+	ring  []remembered
 	next  int
 }
 
-const recentLength = 4096
+// remembered has the position beside the event, because the event itself has
+// long left the cache of the processor when it is forgotten.
+type remembered struct {
+	at eventstore.Position
+	ev *shared
+}
 
-func (r *recent) add(ev *shared) {
+const recentLength = 1024
+
+func (r *recent) add(ev *shared, at eventstore.Position) {
 	if len(r.ring) < recentLength {
-		r.ring = append(r.ring, ev)
+		r.ring = append(r.ring, remembered{at, ev})
 		return
 	}
-	r.after = r.ring[r.next].rec.Position
-	r.ring[r.next] = ev
-	r.next = (r.next + 1) % recentLength
+	r.after = r.ring[r.next].at
+	r.ring[r.next] = remembered{at, ev}
+	if r.next++; r.next == recentLength {
+		r.next = 0
+	}
 }
 
 // since yields what came after a position, in order.
 func (r *recent) since(p eventstore.Position) iter.Seq[*shared] {
 	return func(yield func(*shared) bool) {
 		for i := range r.ring {
-			ev := r.ring[(r.next+i)%len(r.ring)]
-			if ev.rec.Position > p && !yield(ev) {
+			m := r.ring[(r.next+i)%len(r.ring)]
+			if m.at > p && !yield(m.ev) {
 				return
 			}
 		}

@@ -6,10 +6,11 @@ package projection
 type cached[V any] struct {
 	name    string
 	limit   int // 0 for none
-	entries map[string]*cacheEntry[V]
+	entries slots[V]
 	ring    []*cacheEntry[V] // all entries, where there is a limit
 	hand    int
 	missing []string         // to be loaded
+	loading []*cacheEntry[V] // the same
 	dirty   []*cacheEntry[V] // to be flushed
 	flying  []*cacheEntry[V] // in the batch in flight
 	past    []V              // values to undo to, of this event
@@ -23,29 +24,35 @@ type cached[V any] struct {
 
 type cacheEntry[V any] struct {
 	key    string
-	value  V
+	hash   uint64
 	exists bool
 	dirty  bool
 	flying bool
-	used   bool // since the hand last passed
+	used   bool     // since the hand last passed
+	short  [24]byte // what key points into, if it fits
+	value  V
 }
 
-func newCached[V any](name string, limit int) cached[V] {
-	return cached[V]{name: name, limit: limit, entries: make(map[string]*cacheEntry[V])}
-}
+func newCached[V any](name string, limit int) cached[V] { return cached[V]{name: name, limit: limit} }
 
 func (c *cached[V]) startEmpty() { c.complete = true }
 
 func (c *cached[V]) want(o *op) {
-	e := c.entries[o.key]
+	hash := o.hash
+	if hash == 0 {
+		hash = hashOf(o.key)
+	}
+	e := c.entries.find(hash, o.key)
 	if e == nil {
-		e = &cacheEntry[V]{key: o.key}
-		c.entries[o.key] = e
+		e = &cacheEntry[V]{hash: hash}
+		e.keep(o.key)
+		c.entries.add(hash, e)
 		if c.limit > 0 {
 			c.ring = append(c.ring, e)
 		}
 		if !c.complete {
-			c.missing = append(c.missing, o.key)
+			c.missing = append(c.missing, e.key)
+			c.loading = append(c.loading, e)
 			c.misses++
 			c.hits-- // taken back below
 		}
@@ -81,7 +88,7 @@ func (c *cached[V]) settle() {
 func (c *cached[V]) changes() int { return len(c.dirty) }
 
 // usage returns hits, misses and how many values are kept.
-func (c *cached[V]) usage() (hits, misses int64, kept int) { return c.hits, c.misses, len(c.entries) }
+func (c *cached[V]) usage() (hits, misses int64, kept int) { return c.hits, c.misses, c.entries.n }
 
 // takeOff returns what is dirty and regards it as in flight from now on.
 func (c *cached[V]) takeOff() []*cacheEntry[V] {
@@ -121,7 +128,16 @@ func (c *cached[V]) evict(keep int) {
 			last := len(c.ring) - 1
 			c.ring[c.hand], c.ring[last] = c.ring[last], nil
 			c.ring = c.ring[:last]
-			delete(c.entries, e.key)
+			c.entries.remove(e.hash, e)
 		}
 	}
 }
+
+// loaded says that nothing is left to be loaded.
+func (c *cached[V]) loaded() {
+	clear(c.missing)
+	clear(c.loading)
+	c.missing, c.loading = c.missing[:0], c.loading[:0]
+}
+
+func (c *cached[V]) touch(hash uint64) uint64 { return c.entries.touch(hash) }

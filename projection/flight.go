@@ -36,8 +36,19 @@ func (l *lane) full() bool {
 			bytes += s.bytes()
 		}
 	}
-	return changes >= l.pl.opts.BatchChanges || bytes >= l.pl.opts.BatchBytes
+	limit := l.pl.opts.BatchChanges
+	if !l.live {
+		limit *= replayFactor
+	}
+	return changes >= limit || bytes >= l.pl.opts.BatchBytes
 }
+
+// While a lane replays its batches may be larger, and few are committed at a
+// time.
+const (
+	replayFactor  = 4
+	replayCommits = 2
+)
 
 // sized is a table that can say about how many bytes the next flush will hold.
 type sized interface{ bytes() int }
@@ -72,12 +83,18 @@ func (l *lane) takeOff(ctx context.Context) error {
 	f.on, f.began, f.changes = true, time.Now(), b.changes()
 	f.events, f.first = l.events, l.first
 	l.events, l.first = 0, 0
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	go func() {
-		defer cancel()
-		f.landed <- l.session.Commit(ctx, b)
-	}()
+	go l.commit(context.WithoutCancel(ctx), !l.live)
 	return nil
+}
+
+func (l *lane) commit(ctx context.Context, inTurn bool) {
+	if inTurn {
+		l.pl.turns <- struct{}{}
+		defer func() { <-l.pl.turns }()
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	l.flight.landed <- l.session.Commit(ctx, &l.flight.batch)
 }
 
 // land ends a flight.

@@ -44,6 +44,7 @@ type lane struct {
 	halted   sync.Once
 	failed   chan error // has what another goroutine wants it to end with
 	parkedN  int
+	touched  uint64              // see touch
 	start    eventstore.Position // checkpoint as taken over
 
 	epoch uint64 // of the session
@@ -233,6 +234,7 @@ func (l *lane) mended(ctx context.Context) error {
 // fold applies one slice of what was taken.
 func (l *lane) fold(ctx context.Context) error {
 	items := l.items[l.next:min(l.next+min(sliceLength, l.pl.opts.BatchEvents), len(l.items))]
+	l.touch(items)
 	for i := range items {
 		l.prepare(&items[i])
 	}
@@ -258,6 +260,29 @@ func (l *lane) fold(ctx context.Context) error {
 	return nil
 }
 
+// touch reads a byte of each cache line of the events, which another core has
+// written, and where the tables have the aggregates' ids: here the loads wait
+// side by side, where decoding and folding would wait for one after another.
+func (l *lane) touch(items []item) {
+	sum := uint64(0)
+	for i := range items {
+		rec := &items[i].ev.rec
+		for at := 0; at < len(rec.Data); at += cacheLine {
+			sum += uint64(rec.Data[at])
+		}
+	}
+	for _, t := range l.tables {
+		if c, ok := t.(interface{ touch(hash uint64) uint64 }); ok {
+			for i := range items {
+				sum += c.touch(items[i].hash)
+			}
+		}
+	}
+	l.touched += sum // so that the loads are not left out
+}
+
+const cacheLine = 64
+
 // prepare finds out what an event changes and which stored values that needs.
 func (l *lane) prepare(it *item) {
 	if l.parked[it.ev.rec.Stream] != nil || it.routed != nil && it.routed.err != nil {
@@ -270,7 +295,7 @@ func (l *lane) prepare(it *item) {
 		return
 	}
 	for _, b := range it.reaction.bindings {
-		l.arena = append(l.arena, op{binding: b, key: it.ev.id})
+		l.arena = append(l.arena, op{binding: b, key: it.ev.id, hash: it.hash})
 		l.want(&l.arena[len(l.arena)-1])
 	}
 	it.prepared = true

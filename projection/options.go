@@ -17,9 +17,11 @@ type Options struct {
 	// BatchChanges and BatchBytes bound what one partition writes in one step,
 	// by the number of documents, counters and members and by the size of the
 	// documents; defaults 4096 and 1 MiB. BatchEvents bounds the events that are
-	// folded for it; default 65,536. While a view is followed a batch takes what
-	// is there and never waits to fill; while it replays it waits a little, as
-	// what is written once for many events is gained.
+	// folded for it; default 32,768. While a view is followed a batch takes what
+	// is there and never waits to fill. While it is far behind a batch waits to
+	// fill, and may have four times as many changes, as what is written once
+	// for many events is gained; then two partitions commit at a time, so that
+	// others who use the view store need not wait long.
 	BatchChanges int
 	BatchBytes   int
 	BatchEvents  int
@@ -84,7 +86,7 @@ func (o *Options) withDefaults() (Options, error) {
 	positive(&d.Partitions, 16)
 	positive(&d.BatchChanges, 4096)
 	positive(&d.BatchBytes, 1<<20)
-	positive(&d.BatchEvents, 1<<16)
+	positive(&d.BatchEvents, 1<<15)
 	positive(&d.MaxParked, 1000)
 	positive(&d.CheckpointInterval, time.Second)
 	positive(&d.LeaseTTL, 5*time.Second)

@@ -179,6 +179,9 @@ func (pl *pipeline) routeAll(ev *shared, r *reaction) *routed {
 	if rt.err == nil {
 		m := metaOf(&ev.rec, ev.id, pl.replay.Load())
 		rt.ops, rt.err = r.ops(rt.event, &m, nil)
+		for i := range rt.ops {
+			rt.ops[i].hash = hashOf(rt.ops[i].key)
+		}
 	}
 	return rt
 }

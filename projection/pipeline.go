@@ -21,6 +21,7 @@ type pipeline struct {
 	replay   atomic.Bool // its version is not read yet
 	careful  atomic.Bool // a document could not be encoded before
 	own      feed
+	turns    chan struct{} // has one for each commit of a lane that replays
 
 	mu       sync.Mutex
 	lanes    []*lane // by partition; nil: not here
@@ -37,7 +38,7 @@ type pipeline struct {
 func newPipeline(p *Projection, store eventstore.Store, opts *Options, decoders []*decoder, v VersionInfo, replay bool) *pipeline {
 	pl := &pipeline{
 		p: p, store: store, opts: opts, decoders: decoders, version: v,
-		level: make(chan struct{}), lanes: make([]*lane, v.Partitions),
+		turns: make(chan struct{}, replayCommits), level: make(chan struct{}), lanes: make([]*lane, v.Partitions),
 	}
 	pl.replay.Store(replay)
 	pl.own.restart(pl, v.Number, v.Partitions)

@@ -70,6 +70,7 @@ type binding struct {
 type op struct {
 	binding *binding
 	key     string
+	hash    uint64 // of key; 0 when it is not known yet
 	slot    any    // what the table has under key, see table.want
 	entry   *Entry // of an index or a set
 	by      int64  // of a counter

@@ -12,6 +12,7 @@ import (
 // item is one event on its way to one partition.
 type item struct {
 	ev       *shared
+	hash     uint64 // of the aggregate's id
 	reaction *reaction
 	routed   *routed // nil: each binding of the type, under the aggregate's id
 	first    bool    // of the items of its event, so that it is counted once

@@ -51,7 +51,7 @@ type port struct {
 const (
 	runLength   = 64
 	syncEvery   = 8192
-	queueLength = 4096
+	queueLength = 1024
 	// nearlyLevel is how many events may have come since the reader was level
 	// for the lanes to commit at once what they have.
 	nearlyLevel = 2048
@@ -170,7 +170,7 @@ func (rd *reader) event(ctx context.Context, rec *eventstore.Recorded) error {
 			i-- // it has gone
 		}
 	}
-	rd.recent.add(ev)
+	rd.recent.add(ev, rec.Position)
 	rd.pos = rec.Position
 	if rd.behind++; rd.behind > nearlyLevel {
 		rd.live = false

@@ -14,7 +14,7 @@ func (rd *reader) route(ctx context.Context, pt *port, ev *shared) error {
 	pt.added = false
 	partitions := len(pt.lanes)
 	if !r.early { // the common case: one document, decoded by its lane
-		return rd.add(ctx, pt, PartitionOf(ev.id, partitions), item{ev: ev, reaction: r})
+		return rd.add(ctx, pt, partitionOf(ev.hash, partitions), item{ev: ev, reaction: r, hash: ev.hash})
 	}
 	event, err := pt.pl.decoders[r.index].decode(ev)
 	if err == nil {
@@ -32,7 +32,10 @@ func (rd *reader) route(ctx context.Context, pt *port, ev *shared) error {
 	ops := rd.scratch
 	var done uint64 // partitions served; there are at most 64, see Options
 	for i := range ops {
-		partition := PartitionOf(ops[i].key, partitions)
+		ops[i].hash = hashOf(ops[i].key)
+	}
+	for i := range ops {
+		partition := partitionOf(ops[i].hash, partitions)
 		if done&(1<<partition) != 0 {
 			continue
 		}
@@ -68,11 +71,11 @@ func (rd *reader) add(ctx context.Context, pt *port, partition int, it item) err
 	return rd.push(ctx, pt, partition, it.ev.rec.Position)
 }
 
-// opsOf returns the ops of one partition, in order.
+// opsOf returns the ops of one partition, in order. Their hashes are known.
 func opsOf(ops []op, partition, partitions int) []op {
 	mine := make([]op, 0, len(ops))
 	for i := range ops {
-		if PartitionOf(ops[i].key, partitions) == partition {
+		if partitionOf(ops[i].hash, partitions) == partition {
 			mine = append(mine, ops[i])
 		}
 	}

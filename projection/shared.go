@@ -10,8 +10,9 @@ import (
 
 // shared is one event on its way to all views that want it.
 type shared struct {
-	rec eventstore.Recorded
-	id  string // of the aggregate
+	rec  eventstore.Recorded
+	id   string // of the aggregate
+	hash uint64 // of id
 
 	mu    sync.Mutex
 	by    *decoder // who has decoded it, if anybody
@@ -33,6 +34,7 @@ func (s *slab) next(rec *eventstore.Recorded) *shared {
 	*s = (*s)[1:]
 	ev.rec = *rec
 	_, ev.id = eventstore.SplitStream(rec.Stream)
+	ev.hash = hashOf(ev.id)
 	return ev
 }
 

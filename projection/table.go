@@ -44,6 +44,8 @@ type documents[T any] struct {
 	delete  []string
 	buf     []byte // what puts point into; used again, as a commit keeps nothing
 	trial   []byte // of check
+	encoded int    // documents in the last batch that had any
+	size    int    // bytes of those
 	lookups []*lookup[T]
 }
 
@@ -60,7 +62,7 @@ func (d *documents[T]) load(ctx context.Context, s Session) error {
 		return err
 	}
 	for i, data := range found {
-		e := d.entries[d.missing[i]]
+		e := d.loading[i]
 		if data != nil {
 			if err := d.enc.Unmarshal(data, &e.value); err != nil {
 				return fmt.Errorf("document %q of %s does not fit %T: %w; rebuild the view", e.key, d.name, e.value, err)
@@ -68,7 +70,7 @@ func (d *documents[T]) load(ctx context.Context, s Session) error {
 			e.exists = true
 		}
 	}
-	d.missing = d.missing[:0]
+	d.loaded()
 	return nil
 }
 
@@ -89,8 +91,8 @@ func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 		return err
 	default:
 		if d.check {
-			if d.trial, err = d.enc.Append(d.trial[:0], &doc); err != nil {
-				return fmt.Errorf("document %q of %s cannot be encoded: %w", e.key, d.name, err)
+			if err := d.try(e.key, doc); err != nil {
+				return err
 			}
 		}
 		if err := d.meet(e, doc); err != nil {
@@ -99,6 +101,23 @@ func (d *documents[T]) apply(o *op, event any, m *Meta, undo bool) error {
 		d.set(e, doc, true, undo)
 	}
 	return nil
+}
+
+// try looks whether a document can be encoded. It has a copy of its own, or
+// every document would be on the heap.
+func (d *documents[T]) try(key string, doc T) (err error) {
+	if d.trial, err = d.enc.Append(d.trial[:0], &doc); err != nil {
+		return fmt.Errorf("document %q of %s cannot be encoded: %w", key, d.name, err)
+	}
+	return nil
+}
+
+// bytes guesses the size of what is dirty by that of the last batch.
+func (d *documents[T]) bytes() int {
+	if d.encoded == 0 {
+		return 0
+	}
+	return len(d.dirty) * (d.size / d.encoded)
 }
 
 func (d *documents[T]) changes() int { return len(d.dirty) * (1 + len(d.lookups)) }
@@ -119,6 +138,9 @@ func (d *documents[T]) flush(b *Batch) error {
 			return fmt.Errorf("%w: %q of %s: %w", errEncode, e.key, d.name, err)
 		}
 		d.puts = append(d.puts, KeyValue{Key: e.key, Value: d.buf[start:len(d.buf):len(d.buf)]})
+	}
+	if len(d.puts) > 0 {
+		d.encoded, d.size = len(d.puts), len(d.buf)
 	}
 	if len(d.puts)+len(d.delete) > 0 {
 		b.Documents = append(b.Documents, DocumentChanges{Collection: d.name, Put: d.puts, Delete: d.delete})
@@ -160,10 +182,10 @@ func (c *counts) load(ctx context.Context, s Session) error {
 		return err
 	}
 	for i, n := range found {
-		e := c.entries[c.missing[i]]
+		e := c.loading[i]
 		e.value, e.exists = n, n != 0 // one that is stored as 0 need not be written again
 	}
-	c.missing = c.missing[:0]
+	c.loaded()
 	return nil
 }
 

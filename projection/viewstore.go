@@ -251,9 +251,17 @@ type Item struct {
 // bits, with the high half folded in. It never changes, because stored views
 // rely on it.
 func PartitionOf(key string, partitions int) int {
+	return partitionOf(hashOf(key), partitions)
+}
+
+func hashOf(key string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(key) {
 		h = (h ^ uint64(key[i])) * 1099511628211
 	}
-	return int((h ^ h>>32) % uint64(partitions))
+	return h
+}
+
+func partitionOf(hash uint64, partitions int) int {
+	return int((hash ^ hash>>32) % uint64(partitions))
 }
