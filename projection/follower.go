@@ -57,8 +57,7 @@ func (f *follower) run(ctx context.Context) error {
 	defer f.known()
 	f.set(StateStopped) // a failure of an earlier Run is over
 	for ctx.Err() == nil {
-		started := time.Now()
-		err := f.once(ctx)
+		well, err := f.once(ctx)
 		switch {
 		case ctx.Err() != nil:
 			f.set(StateStopped)
@@ -75,8 +74,8 @@ func (f *follower) run(ctx context.Context) error {
 		f.set(StateRetrying)
 		f.heed(err)
 		log.Warn("projection tries again", "error", err)
-		if time.Since(started) > 10*backoff {
-			backoff = f.r.opts.Backoff // it had worked for a while
+		if well {
+			backoff = f.r.opts.Backoff
 		}
 		_ = pause(ctx, nil, jitter(backoff))
 		backoff = min(2*backoff, maxBackoff)
@@ -130,32 +129,34 @@ func fatal(err error) bool {
 }
 
 // once follows the view for as long as that goes without an error, a switch of
-// versions or a hold. It returns nil to be called again.
-func (f *follower) once(ctx context.Context) error {
+// versions or a hold. It returns a nil error to be called again, and whether it
+// had worked.
+func (f *follower) once(ctx context.Context) (well bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if !f.mayStart(ctx, func() { cancel(errSwitched) }) {
-		return nil
+		return false, nil
 	}
 	defer f.ended() // last of all, because a hold waits for it
-	err := f.follow(ctx)
+	well, err = f.follow(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), errSwitched) && !fatal(err) {
-		return nil
+		return well, nil
 	}
-	return err
+	return well, err
 }
 
-func (f *follower) follow(ctx context.Context) error {
+func (f *follower) follow(ctx context.Context) (well bool, err error) {
 	if waits, err := f.waitWhilePaused(ctx); waits || err != nil {
-		return err
+		return false, err
 	}
 	v, active, err := f.pick(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	pl := f.newPipeline(v, !active)
 	s := &stretch{f: f, pl: pl, crew: newCrew(pl), active: active, held: make(map[int]bool), retry: make(map[int]*again)}
-	return s.run(ctx)
+	err = s.run(ctx)
+	return s.well, err
 }
 
 // mayStart waits while the view is held, and notes what a hold has to stop.

@@ -114,9 +114,8 @@ func (pl *pipeline) here() []*lane {
 // caughtUp is called each time a reader of its lanes is level with the event
 // store.
 func (pl *pipeline) caughtUp(p eventstore.Position) {
-	if pl.target.CompareAndSwap(0, uint64(p)+1) { // 0 means not yet
-		pl.checkLevel()
-	}
+	pl.target.CompareAndSwap(0, uint64(p)+1) // 0 means not yet
+	pl.checkLevel()                          // a lane that was opened again just there has nothing to publish
 }
 
 func (pl *pipeline) checkLevel() {

@@ -81,8 +81,7 @@ func (rd *reader) run(ctx context.Context) {
 	defer rd.hub.remove(rd)
 	backoff := rd.hub.opts.Backoff
 	for ctx.Err() == nil {
-		started := time.Now()
-		err := rd.read(ctx)
+		well, err := rd.read(ctx)
 		if ctx.Err() != nil || err == nil {
 			return
 		}
@@ -92,7 +91,7 @@ func (rd *reader) run(ctx context.Context) {
 		}
 		rd.failing.Store(&err)
 		rd.hub.opts.Logger.Warn("reading events failed, will try again", "position", uint64(rd.position()), "error", err)
-		if time.Since(started) > 10*backoff {
+		if well {
 			backoff = rd.hub.opts.Backoff
 		}
 		_ = pause(ctx, nil, jitter(backoff))
@@ -100,28 +99,27 @@ func (rd *reader) run(ctx context.Context) {
 	}
 }
 
-// read returns nil when there is nobody left to read for.
-func (rd *reader) read(ctx context.Context) error {
+// read returns nil when there is nobody left to read for, and whether it has
+// read anything.
+func (rd *reader) read(ctx context.Context) (well bool, err error) {
 	opts := eventstore.SubscribeAllOptions{After: rd.position(), Filter: rd.hub.filter}
 	for msg, err := range rd.hub.store.SubscribeAll(ctx, opts) {
 		if err != nil {
-			return err
+			return well, err
 		}
+		well = true
 		if rd.failing.Load() != nil {
 			rd.failing.Store(nil)
 		}
 		more, err := rd.take(ctx, &msg)
-		if err != nil {
-			return err
-		}
-		if !more {
-			return nil
+		if err != nil || !more {
+			return well, err
 		}
 	}
 	if err := context.Cause(ctx); err != nil {
-		return err
+		return well, err
 	}
-	return errors.New("the subscription ended without a reason")
+	return well, errors.New("the subscription ended without a reason")
 }
 
 // take routes one message and reports whether there is anybody left to read

@@ -13,6 +13,7 @@ type stretch struct {
 	pl     *pipeline
 	crew   *crew
 	active bool           // the version is the one that is read
+	well   bool           // it has once found nothing to complain about
 	held   map[int]bool   // partitions whose leases this runner has
 	retry  map[int]*again // partitions whose lanes have failed
 }
@@ -21,7 +22,6 @@ type stretch struct {
 type again struct {
 	at      time.Time
 	backoff time.Duration
-	began   time.Time // of the last try
 }
 
 // run follows the version until ctx is done, or another is made active, or
@@ -101,6 +101,9 @@ func (s *stretch) laneEnded(e ending) error {
 	if fatal(e.err) {
 		return e.err
 	}
+	if e.lane.flight.applied > e.lane.start {
+		delete(s.retry, e.lane.index) // it had got on
+	}
 	s.failed(e.lane.index, e.err)
 	return nil
 }
@@ -108,7 +111,7 @@ func (s *stretch) laneEnded(e ending) error {
 func (s *stretch) failed(partition int, err error) {
 	f := s.f
 	a := s.retry[partition]
-	if a == nil || time.Since(a.began) > 10*a.backoff {
+	if a == nil {
 		a = &again{backoff: f.r.opts.Backoff}
 		s.retry[partition] = a
 	} else {
@@ -145,6 +148,7 @@ func (s *stretch) tick(ctx context.Context) error {
 		// a store that does not answer shows in the next commit
 	}
 	s.pl.compare(ctx)
+	s.well = s.well || err == nil && len(s.pl.here()) > 0
 	f.set(s.state())
 	return nil
 }
@@ -233,11 +237,6 @@ func (s *stretch) openMissing(ctx context.Context) error {
 	if err := s.belongs(ctx, lanes); err != nil {
 		closeAll(lanes)
 		return err
-	}
-	for _, l := range lanes {
-		if a := s.retry[l.index]; a != nil {
-			a.began = now
-		}
 	}
 	if len(lanes) > 0 {
 		low := lanes[0].start
