@@ -2,6 +2,8 @@ package crashtest
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,17 +13,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/foldstream/foldstream/eventstore/memstore"
+	"github.com/foldstream/foldstream/internal/proxytest"
 	"github.com/foldstream/foldstream/internal/redistest"
 	"github.com/foldstream/foldstream/projection"
-	"github.com/foldstream/foldstream/projection/redisview"
 )
 
-// follow projects the store until the test ends.
-func follow(t *testing.T, store *memstore.Store, rdb *redis.Client) *projection.Runner {
+// run keeps the view level until the test ends, and returns the runner. Several
+// runners share it, as processes do.
+func run(t *testing.T, log *tape, rdb redis.UniversalClient, prefix string) *projection.Runner {
 	t.Helper()
-	opts := &projection.Options{BatchEvents: 20, LeaseTTL: 300 * time.Millisecond, Backoff: 5 * time.Millisecond}
-	r := projection.NewRunner(store, opts, newViews(rdb).p)
+	o := options()
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	r := projection.NewRunner(log, o, newViews(rdb, prefix).p)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -32,71 +35,150 @@ func follow(t *testing.T, store *memstore.Store, rdb *redis.Client) *projection.
 	return r
 }
 
-func TestRedisKilledAgainAndAgainEndsExactlyRight(t *testing.T) {
-	const total, kills = 20_000, 6
-	server := redistest.Start(t, redistest.AOF())
-	rdb := server.Client(t)
-	store := memstore.New(nil)
-	seed(t, store, total)
-	follow(t, store, rdb)
-	rv := redisview.New(rdb, nil)
-	was := uint64(0)
-	for range kills {
-		waitFor(t, "progress", func() bool { return progress(t, rv) > was+total })
-		server.Kill()
-		server.Restart()
-		now := progress(t, rv)
-		require.GreaterOrEqual(t, now, was, "with appendfsync always nothing goes back")
-		was = now
-	}
-	waitFor(t, "the end", func() bool { return done(t, rv, total) })
-	newViews(rdb).check(t, store)
+// connect returns a client that soon gives up on a server that hangs.
+func connect(t *testing.T, addr string) *redis.Client {
+	t.Helper()
+	rdb := redis.NewClient(impatient(&redis.Options{Addr: addr}))
+	t.Cleanup(func() { assert.NoError(t, rdb.Close()) })
+	return rdb
 }
 
-// A Redis that comes back with an older state, as after a fail-over to a
-// replica that missed writes, is brought up to date from its own checkpoint.
-func TestARedisThatForgotItsLastWritesEndsExactlyRight(t *testing.T) {
-	const total = 20_000
-	dir := t.TempDir()
-	server := redistest.Start(t, redistest.AOF(), redistest.Args("--dir", dir, "--aof-load-truncated", "yes"))
-	rdb := server.Client(t)
-	store := memstore.New(nil)
-	seed(t, store, total)
-	follow(t, store, rdb)
-	rv := redisview.New(rdb, nil)
-	forgot := 0
-	for i := range 4 {
-		target := uint64(i+1) * total * 16 / 5
-		waitFor(t, "progress", func() bool { return progress(t, rv) >= target })
-		server.Kill()
-		logs, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
-		require.NoError(t, err)
-		require.Len(t, logs, 1)
-		info, err := os.Stat(logs[0])
-		require.NoError(t, err)
-		require.NoError(t, os.Truncate(logs[0], info.Size()-info.Size()/10))
-		server.Restart()
-		if progress(t, rv) < target {
-			forgot++
-		}
+func impatient(o *redis.Options) *redis.Options {
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, 500*time.Millisecond, 500*time.Millisecond
+	o.MaxRetries, o.DialerRetries = -1, 1
+	return o
+}
+
+// A server is killed under load and started again with its files. Before
+// anybody writes again, data and checkpoints are compared: what is lost is lost
+// from both.
+func TestARedisThatIsKilledAgainAndAgainEndsExactlyRight(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		opt    redistest.Option
+		forget bool // the end of the file is cut off, as a power cut may do
+	}{
+		"SyncAlways":      {redistest.AOF(), false},
+		"SyncEverySecond": {redistest.AOFEverySecond(), false},
+		"TailIsLost":      {redistest.AOFEverySecond(), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const kills = 4
+			forgot := 0
+			dir := t.TempDir()
+			server := redistest.Start(t, c.opt, redistest.Args("--dir", dir, "--aof-load-truncated", "yes"))
+			proxy := proxytest.Start(t, server.Addr())
+			log := newTape("")
+			require.NoError(t, log.grow(1000))
+			for range 2 {
+				run(t, log, connect(t, proxy.Addr()), "")
+			}
+			w := watch(t, server.Client(t), "", nil)
+			w.done(1000)
+			stop := log.load(t, 1500)
+			for range kills {
+				w.more(200)
+				server.Kill()
+				proxy.Point("")
+				if c.forget {
+					cutTail(t, dir)
+				}
+				was := w.end()
+				server.Restart()
+				if c.forget {
+					server.RewriteAOF() // see the guide: what was cut off may be half of a batch
+				}
+				now := newViews(server.Client(t), "").consistent(t, log)
+				if sum(now) < sum(was) {
+					forgot++
+				}
+				w = watch(t, server.Client(t), "", now)
+				proxy.Point(server.Addr())
+			}
+			total := stop()
+			w.done(total)
+			w.end()
+			newViews(server.Client(t), "").exact(t, log)
+			switch {
+			case c.forget:
+				require.NotZero(t, forgot, "the cuts must take acknowledged writes away")
+			case name == "SyncAlways":
+				require.Zero(t, forgot, "nothing that was acknowledged is lost")
+			}
+		})
 	}
-	require.NotZero(t, forgot, "the cuts must take acknowledged writes away")
-	waitFor(t, "the end", func() bool { return done(t, rv, total) })
-	newViews(rdb).check(t, store)
+}
+
+// cutTail takes away the last part of what a server has written.
+func cutTail(t *testing.T, dir string) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "appendonlydir", "*.incr.aof"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+	info, err := os.Stat(logs[0])
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(logs[0], info.Size()-min(info.Size()/2, 100_000)))
+}
+
+// A server that hangs and comes back has batches in its sockets that their
+// senders have given up.
+func TestARedisThatHangsEndsExactlyRight(t *testing.T) {
+	t.Parallel()
+	const rounds = 3
+	server := redistest.Start(t)
+	log := newTape("")
+	require.NoError(t, log.grow(1000))
+	runners := []*projection.Runner{run(t, log, connect(t, server.Addr()), ""), run(t, log, connect(t, server.Addr()), "")}
+	w := watch(t, server.Client(t), "", nil)
+	w.done(1000)
+	stop := log.load(t, 1500)
+	for range rounds {
+		w.more(200)
+		server.Pause()
+		before := retries(t, runners)
+		waitFor(t, "the runners to notice", func() bool { return retries(t, runners) > before })
+		server.Resume()
+	}
+	total := stop()
+	w.done(total)
+	w.end()
+	newViews(server.Client(t), "").exact(t, log)
+}
+
+// retries returns how often runners have tried again.
+func retries(t *testing.T, runners []*projection.Runner) (n int) {
+	t.Helper()
+	for _, r := range runners {
+		all, err := r.Status(t.Context())
+		require.NoError(t, err)
+		n += all[0].Retries
+	}
+	return n
 }
 
 // Somebody empties Redis while the view is followed.
 func TestAnEmptiedRedisIsFilledAgain(t *testing.T) {
-	const total = 5_000
-	server := redistest.Start(t)
-	rdb := server.Client(t)
-	store := memstore.New(nil)
-	seed(t, store, total)
-	r := follow(t, store, rdb)
-	require.NoError(t, r.WaitLevel(t.Context()))
-	require.NoError(t, rdb.FlushAll(t.Context()).Err())
-	seed(t, store, 1000) // the next commit finds its checkpoint gone
-	rv := redisview.New(rdb, nil)
-	waitFor(t, "the end", func() bool { return done(t, rv, total+1000) })
-	newViews(rdb).check(t, store)
+	t.Parallel()
+	for _, n := range []int{1, 2} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			rdb := server.Client(t)
+			log := newTape("")
+			require.NoError(t, log.grow(3000))
+			for range n {
+				run(t, log, connect(t, server.Addr()), "")
+			}
+			w := watch(t, rdb, "", nil)
+			w.done(3000)
+			w.end()
+			require.NoError(t, rdb.FlushAll(t.Context()).Err())
+			w = watch(t, rdb, "", nil)
+			require.NoError(t, log.grow(4000)) // the next commit finds its checkpoint gone
+			w.done(4000)
+			w.end()
+			newViews(rdb, "").exact(t, log)
+		})
+	}
 }

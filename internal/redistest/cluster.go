@@ -93,13 +93,18 @@ func (c *Cluster) Slot(key string) int {
 func (c *Cluster) Owner(slot int) int {
 	c.tb.Helper()
 	for i, node := range c.nodes {
-		ranges, err := node.ClusterSlots(c.tb.Context()).Result()
+		shards, err := node.ClusterShards(c.tb.Context()).Result()
 		if err != nil {
-			c.tb.Fatalf("redistest: slots of node %d: %v", i, err)
+			c.tb.Fatalf("redistest: shards of node %d: %v", i, err)
 		}
-		for _, r := range ranges {
-			if r.Start <= slot && slot <= r.End && len(r.Nodes) > 0 && r.Nodes[0].ID == c.ids[i] {
-				return i
+		for _, shard := range shards {
+			if shard.Nodes[0].ID != c.ids[i] {
+				continue
+			}
+			for _, r := range shard.Slots {
+				if int(r.Start) <= slot && slot <= int(r.End) {
+					return i
+				}
 			}
 		}
 	}

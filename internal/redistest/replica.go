@@ -26,6 +26,12 @@ func (s *Server) Replicate(master *Server) {
 	await(s.tb, "the replica follows", func() bool {
 		return strings.Contains(s.info("replication"), "master_link_status:up")
 	})
+	s.CatchUp(master)
+}
+
+// CatchUp waits until a replica has all that master had when it was called.
+func (s *Server) CatchUp(master *Server) {
+	s.tb.Helper()
 	offset := field(master.info("replication"), "master_repl_offset")
 	await(s.tb, "the replica has everything", func() bool {
 		return atLeast(field(s.info("replication"), "slave_repl_offset"), offset)
@@ -46,6 +52,16 @@ func (s *Server) StopReplication() {
 func (s *Server) Promote() {
 	s.tb.Helper()
 	s.command("replicaof", "no", "one")
+}
+
+// RewriteAOF has the server write its file anew, and returns when it has.
+func (s *Server) RewriteAOF() {
+	s.tb.Helper()
+	s.command("bgrewriteaof")
+	await(s.tb, "the file is written anew", func() bool {
+		info := s.info("persistence")
+		return field(info, "aof_rewrite_in_progress") == "0" && field(info, "aof_rewrite_scheduled") == "0" && field(info, "aof_last_bgrewrite_status") == "ok"
+	})
 }
 
 func (s *Server) configure(name, value string) {
