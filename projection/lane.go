@@ -143,6 +143,7 @@ func (l *lane) wait(ctx context.Context, timer *waitTimer) error {
 		case l.folded > l.flight.applied:
 			l.pl.publish(l.index, l.folded) // nothing to write, and nothing missing
 			due = timer.after(l.pl.opts.CheckpointInterval)
+			l.queue.rest(l.upTo)
 		}
 	}
 	ready := l.queue.ready
@@ -161,6 +162,11 @@ func (l *lane) wait(ctx context.Context, timer *waitTimer) error {
 		return l.serve(ctx, r)
 	case <-due:
 		timer.stop()
+		if l.next == len(l.items) {
+			if l.swap(); l.next < len(l.items) {
+				return nil
+			}
+		}
 		return l.takeOff(ctx)
 	}
 	return nil
@@ -195,7 +201,7 @@ func (l *lane) finish(ctx context.Context) error {
 		}
 	}
 	if l.next == len(l.items) {
-		l.folded = max(l.folded, l.upTo) // so that the next start need not read it again
+		l.swap() // it may say how far the reader is, so that the next start need not read it again
 	}
 	if l.dirty() || l.folded > l.flight.applied {
 		return l.settle(ctx)

@@ -36,6 +36,7 @@ type queue struct {
 	items []item
 	upTo  eventstore.Position // all that concerns the partition up to here has been pushed
 	live  bool                // the reader is level with the event store, or nearly
+	idle  bool                // the lane has nothing to do until its timer is due
 
 	ready chan struct{} // has one when there may be something new
 	space chan struct{} // has one when there may be room
@@ -55,13 +56,14 @@ var (
 )
 
 // push adds items, all of them once there is room for one. upTo says what else
-// the reader has seen. It returns errSlow when there is no room for patience,
+// the reader has seen. A lane that is idle is not woken for nothing but that:
+// then idle is true, and everything up to upTo is applied. It returns errSlow when there is no room for patience,
 // if that is not 0.
-func (q *queue) push(ctx context.Context, items []item, upTo eventstore.Position, live bool, patience time.Duration) error {
+func (q *queue) push(ctx context.Context, items []item, upTo eventstore.Position, live bool, patience time.Duration) (idle bool, err error) {
 	var over <-chan time.Time
 	select {
 	case <-q.ended:
-		return errEnded
+		return false, errEnded
 	default:
 	}
 	for {
@@ -69,9 +71,13 @@ func (q *queue) push(ctx context.Context, items []item, upTo eventstore.Position
 		if len(q.items) < q.limit || len(items) == 0 {
 			q.items = append(q.items, items...)
 			q.upTo, q.live = max(q.upTo, upTo), live
+			idle = q.idle && len(items) == 0
+			q.idle = idle
 			q.mu.Unlock()
-			signal(q.ready)
-			return nil
+			if !idle {
+				signal(q.ready)
+			}
+			return idle, nil
 		}
 		q.mu.Unlock()
 		if over == nil && patience > 0 {
@@ -81,11 +87,11 @@ func (q *queue) push(ctx context.Context, items []item, upTo eventstore.Position
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		case <-q.ended:
-			return errEnded
+			return false, errEnded
 		case <-over:
-			return errSlow
+			return false, errSlow
 		case <-q.space:
 		}
 	}
@@ -95,10 +101,18 @@ func (q *queue) push(ctx context.Context, items []item, upTo eventstore.Position
 func (q *queue) swap(spare []item) (items []item, upTo eventstore.Position, live bool) {
 	q.mu.Lock()
 	items, upTo, live = q.items, q.upTo, q.live
-	q.items = spare
+	q.items, q.idle = spare, false
 	q.mu.Unlock()
 	signal(q.space)
 	return items, upTo, live
+}
+
+// rest says that the lane has nothing to do until its timer is due, if that is
+// still so.
+func (q *queue) rest(upTo eventstore.Position) {
+	q.mu.Lock()
+	q.idle = len(q.items) == 0 && q.upTo == upTo
+	q.mu.Unlock()
 }
 
 func signal(ch chan struct{}) {

@@ -204,10 +204,13 @@ func (rd *reader) push(ctx context.Context, pt *port, partition int, upTo events
 	if len(rd.ports) == 1 {
 		wait = 0
 	}
-	err := l.queue.push(ctx, pt.pending[partition], upTo, rd.live, wait)
+	idle, err := l.queue.push(ctx, pt.pending[partition], upTo, rd.live, wait)
 	switch {
 	case err == nil:
 		l.pushed = max(l.pushed, upTo)
+		if idle {
+			pt.pl.publish(partition, upTo)
+		}
 	case errors.Is(err, errEnded):
 		rd.drop(pt, l)
 		return nil
