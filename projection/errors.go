@@ -44,6 +44,8 @@ var (
 	ErrOtherStore = errors.New("projection: view is ahead of the event store")
 	// ErrNotRunning means that there is nothing under way that could be ended.
 	ErrNotRunning = errors.New("projection: not running")
+	// ErrNotHere means that another runner works at what was asked for.
+	ErrNotHere = errors.New("projection: another runner works at it")
 	// ErrRunning means that what was asked for is under way already.
 	ErrRunning = errors.New("projection: already running")
 )

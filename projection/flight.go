@@ -161,7 +161,7 @@ func (b *Batch) changes() int {
 		n += len(b.Documents[i].Put) + len(b.Documents[i].Delete)
 	}
 	for i := range b.Counters {
-		n += len(b.Counters[i].Set)
+		n += len(b.Counters[i].Set) + len(b.Counters[i].Delete)
 	}
 	for i := range b.Indexes {
 		n += len(b.Indexes[i].Entries)

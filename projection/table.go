@@ -33,6 +33,9 @@ type table interface {
 	flush(b *Batch) error
 	// flushed is called after the batch was committed.
 	flushed()
+	// replace has what is kept and stored under keys become what fresh, a table
+	// of the same target, has there. Nothing may wait for a commit.
+	replace(ctx context.Context, s Session, fresh table, keys []string) error
 }
 
 // documents is the table of a [Collection].
@@ -166,7 +169,9 @@ func (d *documents[T]) encode(doc *T) (err error) {
 // counts is the table of [Counters].
 type counts struct {
 	cached[int64]
-	sets []Count
+	sets    []Count
+	removed []string // by replace
+	gone    []string // of the batch in flight
 }
 
 func (c *Counters) newTable(limit int, _ bool) table {
@@ -200,13 +205,14 @@ func (c *counts) apply(o *op, _ any, _ *Meta, undo bool) error {
 
 func (c *counts) flush(b *Batch) error {
 	c.sets = c.sets[:0]
+	c.gone, c.removed = c.removed, c.gone[:0]
 	for _, e := range c.takeOff() {
 		if e.exists { // or else its first change was undone
 			c.sets = append(c.sets, Count{Key: e.key, Value: e.value})
 		}
 	}
-	if len(c.sets) > 0 {
-		b.Counters = append(b.Counters, CounterChanges{Collection: c.name, Set: c.sets})
+	if len(c.sets)+len(c.gone) > 0 {
+		b.Counters = append(b.Counters, CounterChanges{Collection: c.name, Set: c.sets, Delete: c.gone})
 	}
 	return nil
 }

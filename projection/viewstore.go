@@ -175,10 +175,12 @@ type KeyValue struct {
 }
 
 // CounterChanges are the new values, not the differences, of counters of one
-// collection. Each key is there once.
+// collection. A key is in Set or in Delete, once. A counter that is deleted
+// was never counted.
 type CounterChanges struct {
 	Collection string
 	Set        []Count
+	Delete     []string
 }
 
 // A Count is the value of one counter.

@@ -57,6 +57,9 @@ func (p *partition) apply(b *projection.Batch) {
 		for _, n := range c.Set {
 			counts[n.Key] = n.Value
 		}
+		for _, key := range c.Delete {
+			delete(counts, key)
+		}
 	}
 	for _, c := range b.Indexes {
 		for _, e := range c.Entries {

@@ -14,6 +14,7 @@ var topClauses = []clause{
 	{"TopIsHighestFirstEqualOnesByKey", topOrder},
 	{"TopIsExactBeyondThePrecisionOfFloats", topExact},
 	{"TopFollowsCountersThatFall", topFalls},
+	{"ADeletedCounterWasNeverCounted", topDeleted},
 }
 
 func (s *suite) top(t *testing.T, n int) []projection.Count {
@@ -69,4 +70,20 @@ func topFalls(t *testing.T, s *suite) {
 	s.count(t, "b", 5)
 	s.count(t, "a", 1)
 	require.Equal(t, []projection.Count{{Key: "b", Value: 5}, {Key: "a", Value: 1}}, s.top(t, 2))
+}
+
+func topDeleted(t *testing.T, s *suite) {
+	s.activate(t, 1)
+	s.count(t, "a", 10)
+	s.count(t, "b", 5)
+	s.count(t, "zero", 0)
+	for _, key := range []string{"a", "zero", "never"} {
+		b := projection.Batch{Counters: []projection.CounterChanges{{Collection: counts, Delete: []string{key}}}}
+		s.commit(t, 1, partitionOf(key), b)
+	}
+	require.Equal(t, []projection.Count{{Key: "b", Value: 5}}, s.top(t, 9))
+	got, err := s.store.Counts(t.Context(), view, counts, []string{"a", "zero", "b"})
+	require.NoError(t, err)
+	require.Equal(t, []int64{0, 0, 5}, got)
+	require.Len(t, s.dump(t, 1), 1)
 }

@@ -96,12 +96,7 @@ func (w *writer) documents(c *projection.DocumentChanges) {
 		w.field()
 	}
 	w.close()
-	w.open("hdel", key)
-	for i := range c.Delete {
-		w.args = append(w.args, &c.Delete[i])
-		w.field()
-	}
-	w.close()
+	w.deleted("hdel", key, c.Delete)
 }
 
 // counters writes the exact values into a hash, and a ranking beside it.
@@ -117,6 +112,17 @@ func (w *writer) counters(c *projection.CounterChanges) {
 	for i := range c.Set {
 		w.scores = append(w.scores, rank(c.Set[i].Value))
 		w.args = append(w.args, &w.scores[len(w.scores)-1], &c.Set[i].Key)
+		w.field()
+	}
+	w.close()
+	w.deleted("hdel", w.keyOf(counterPrefix+collection), c.Delete)
+	w.deleted("zrem", w.base+rankingPrefix+collection, c.Delete)
+}
+
+func (w *writer) deleted(name, key string, fields []string) {
+	w.open(name, key)
+	for i := range fields {
+		w.args = append(w.args, &fields[i])
 		w.field()
 	}
 	w.close()
