@@ -146,6 +146,3 @@ func (f *follower) publishStatus(ctx context.Context) error {
 	opts := &f.r.opts
 	return f.p.store.PutNote(ctx, f.p.name, statusNote+opts.Owner, data, max(opts.LeaseTTL, 3*time.Second))
 }
-
-// serve does what other processes have asked for.
-func (f *follower) serve(context.Context, map[string][]byte) {}

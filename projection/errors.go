@@ -42,6 +42,10 @@ var (
 	// ErrOtherStore means that a view was built from another event store than
 	// the one it is to follow.
 	ErrOtherStore = errors.New("projection: view is ahead of the event store")
+	// ErrNotServed means that no running application has taken a request.
+	ErrNotServed = errors.New("projection: request not served")
+	// ErrNotParked means that a stream has no parked events.
+	ErrNotParked = errors.New("projection: no parked events")
 	// ErrNotRunning means that there is nothing under way that could be ended.
 	ErrNotRunning = errors.New("projection: not running")
 	// ErrNotHere means that another runner works at what was asked for.

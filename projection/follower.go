@@ -16,7 +16,8 @@ type follower struct {
 	r        *Runner
 	p        *Projection
 	decoders []*decoder
-	poke     chan struct{} // has one when the follower should look up at once
+	spawn    func(func(context.Context)) // starts what ends with run; run's and what it calls
+	poke     chan struct{}               // has one when the follower should look up at once
 
 	mu        sync.Mutex
 	st        State
@@ -55,6 +56,11 @@ func (f *follower) run(ctx context.Context) error {
 	f.opened = false
 	f.mu.Unlock()
 	defer f.known()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.spawn = func(do func(context.Context)) { wg.Go(func() { do(work) }) }
 	f.set(StateStopped) // a failure of an earlier Run is over
 	for ctx.Err() == nil {
 		well, err := f.once(ctx)

@@ -44,11 +44,11 @@ type Progress struct {
 
 // RebuildResult says what a rebuild did.
 type RebuildResult struct {
-	View       string
-	OldVersion int // still there, see [ViewStore.DropVersion]
-	NewVersion int // active now
-	Events     int64
-	Duration   time.Duration
+	View       string        `json:"view"`
+	OldVersion int           `json:"old_version"` // still there, see [ViewStore.DropVersion]
+	NewVersion int           `json:"new_version"` // active now
+	Events     int64         `json:"events"`
+	Duration   time.Duration `json:"duration"` // nanoseconds
 }
 
 // Rebuild fills a new version of a view from the first event, while the old
