@@ -36,17 +36,28 @@ func OriginFromContext(ctx context.Context) *Origin {
 // ContextAfter returns a context in which views answer only once they have
 // reached position p, see package query. Of several the highest counts.
 func ContextAfter(ctx context.Context, p Position) context.Context {
-	if p <= AfterFromContext(ctx) {
+	return ContextAfterReceipt(ctx, Receipt{Position: p})
+}
+
+// ContextAfterReceipt is [ContextAfter] for the position of a receipt. A view
+// that can tell the version of the receipt's stream that a document was made
+// of may answer with such a document before it has reached the position.
+func ContextAfterReceipt(ctx context.Context, r Receipt) context.Context {
+	if r.Position <= AfterFromContext(ctx) {
 		return ctx
 	}
-	return context.WithValue(ctx, afterKey{}, p)
+	return context.WithValue(ctx, afterKey{}, r)
 }
 
 // AfterFromContext returns the position that views read in ctx must have
 // reached, or 0.
-func AfterFromContext(ctx context.Context) Position {
-	p, _ := ctx.Value(afterKey{}).(Position)
-	return p
+func AfterFromContext(ctx context.Context) Position { return AfterReceiptFromContext(ctx).Position }
+
+// AfterReceiptFromContext returns the receipt whose position views read in ctx
+// must have reached. Its Stream is empty if only the position is known.
+func AfterReceiptFromContext(ctx context.Context) Receipt {
+	r, _ := ctx.Value(afterKey{}).(Receipt)
+	return r
 }
 
 // Changes collects what a query depends on, so that it can be asked again when

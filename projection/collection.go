@@ -3,6 +3,8 @@ package projection
 import (
 	"context"
 	"fmt"
+
+	"github.com/foldstream/foldstream/eventstore"
 )
 
 // An Encoding turns documents into bytes and back. It is safe for concurrent
@@ -25,7 +27,9 @@ type Encoding interface {
 // event changed both.
 type Collection[T any] struct {
 	target
-	enc Encoding
+	enc     Encoding
+	version func(T) eventstore.Version // nil: documents do not tell
+	judges  string                     // category of the streams that version speaks of
 }
 
 // NewCollection returns the collection of a name in a view store. A nil opts
@@ -36,8 +40,39 @@ func NewCollection[T any](store ViewStore, name string, enc Encoding, opts *Targ
 	return c
 }
 
+// VersionBy has documents tell how new they are. version returns the version,
+// as [Meta.Version] has it, of the last event that a document was folded from
+// among those of the stream category-key. Get in a context of
+// [eventstore.ContextAfterReceipt] then reads the document first, and if that
+// is as new as the receipt of that stream returns it at once; otherwise it
+// waits for the position as ever. The context of package query's After is one.
+// VersionBy returns c, and must be called before c is used.
+func (c *Collection[T]) VersionBy(category string, version func(T) eventstore.Version) *Collection[T] {
+	c.judges, c.version = category, version
+	return c
+}
+
+// judge returns the document of a key if it shows by itself that it is new
+// enough for ctx. Of several receipts the one with the highest position counts,
+// and what came before that under the same key has been folded, too.
+func (c *Collection[T]) judge(ctx context.Context, key string) (doc T, enough bool) {
+	r := eventstore.AfterReceiptFromContext(ctx)
+	if c.version == nil || r.Version == 0 || r.Stream != eventstore.StreamName(c.judges, key) || eventstore.ChangesFromContext(ctx) != nil {
+		return doc, false
+	}
+	found, err := c.store.Documents(ctx, c.view, c.name, []string{key})
+	if err != nil || found[0] == nil {
+		return doc, false // if it lasts, who waits will meet it
+	}
+	doc, err = c.decode(key, found[0])
+	return doc, err == nil && c.version(doc) >= r.Version
+}
+
 // Get returns the document of a key, or a [*NotFoundError].
 func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
+	if doc, enough := c.judge(ctx, key); enough {
+		return doc, nil
+	}
 	var doc T
 	if err := c.fresh(ctx, key); err != nil {
 		return doc, err

@@ -12,16 +12,21 @@ import (
 // An Option says how fresh an answer must be.
 type Option func(*freshness)
 
-type freshness struct{ after eventstore.Position }
+type freshness struct{ after eventstore.Receipt }
 
-// After has the answer include what a command wrote.
-func After(r eventstore.Receipt) Option { return AfterPosition(r.Position) }
+// After has the answer include what a command wrote. Of several receipts and
+// positions the one with the highest position counts.
+func After(r eventstore.Receipt) Option {
+	return func(f *freshness) {
+		if r.Position > f.after.Position {
+			f.after = r
+		}
+	}
+}
 
 // AfterPosition has the answer include everything up to a position of the
-// event store. Of several positions the highest counts.
-func AfterPosition(p eventstore.Position) Option {
-	return func(f *freshness) { f.after = max(f.after, p) }
-}
+// event store.
+func AfterPosition(p eventstore.Position) Option { return After(eventstore.Receipt{Position: p}) }
 
 // Ask returns the answer to q, or a [*NoHandlerError]. With [After] it may
 // return an [*eventstore.NotCaughtUpError] when a view was late for longer
@@ -36,9 +41,9 @@ func Ask[R, Q any](ctx context.Context, b *Bus, q Q, opts ...Option) (R, error) 
 	for _, opt := range opts {
 		opt(&f)
 	}
-	if f.after > 0 {
+	if f.after.Position > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(eventstore.ContextAfter(ctx, f.after), b.opts.MaxWait)
+		ctx, cancel = context.WithTimeout(eventstore.ContextAfterReceipt(ctx, f.after), b.opts.MaxWait)
 		defer cancel()
 	}
 	return handle(ctx, q)
