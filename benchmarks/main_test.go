@@ -19,7 +19,7 @@ import (
 
 // The scenario wire starts servers as processes of its own program.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "wire-server" {
+	if len(os.Args) > 1 && (os.Args[1] == "wire-server" || os.Args[1] == "projector") {
 		if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -83,17 +83,43 @@ func TestScenariosMeasureAndCheck(t *testing.T) {
 	for _, args := range [][]string{
 		{"projection", "-types", "plain", "-zipf", "1.1"},
 		{"rebuild"},
+		{"catch-up"},
+		{"four"},
 	} {
-		var out bytes.Buffer
-		args = append(args, "-events", "20000", "-keys", "500", "-reps", "1", "-json")
-		require.NoError(t, run(t.Context(), args, &out, io.Discard))
-		var r result
-		require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+		r := measured(t, args...)
 		assert.Equal(t, args[0], r.Scenario)
 		assert.Equal(t, 20_000, r.Events)
 		assert.True(t, r.Exact)
 		assert.InDelta(t, r.PerSecond/r.HSET, r.Ratio, 1e-9)
 		assert.NotZero(t, r.Allocs)
+	}
+	r := measured(t, "latency", "-samples", "30")
+	assert.Equal(t, 30, r.Samples)
+	assert.Positive(t, r.P50)
+	assert.LessOrEqual(t, r.P50, r.P99)
+	r = measured(t, "memory")
+	require.Len(t, r.Memory, len(memoryCaches))
+	for _, m := range r.Memory {
+		assert.Greater(t, m.PeakMiB, 1.0)
+	}
+}
+
+func measured(t *testing.T, args ...string) (r result) {
+	t.Helper()
+	var out bytes.Buffer
+	args = append(args, "-events", "20000", "-keys", "500", "-reps", "1", "-json")
+	require.NoError(t, run(t.Context(), args, &out, io.Discard))
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	return r
+}
+
+func TestEveryBarIsJudged(t *testing.T) {
+	t.Parallel()
+	require.Len(t, rows, 5)
+	good, bad := &result{Ratio: 2, P50: 1.5, P99: 10}, &result{Ratio: 0.99, P50: 1.5, P99: 10.1}
+	for _, r := range rows {
+		assert.True(t, r.passed(good), r.name)
+		assert.False(t, r.passed(bad), r.name)
 	}
 }
 
@@ -102,6 +128,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"nonsense"}, {"projection", "rebuild"}, {"projection", "-events", "0"}, {"projection", "-zipf", "0.5"},
 		{"projection", "-types", "odd"}, {"projection", "-nonsense"},
+		{"projection", "-only", "nonsense"}, {"rebuild", "-only", "zipf"}, {"latency", "-samples", "0"},
 		{"wire", "-runs", "0"}, {"wire", "more"}, {"wire", "-nonsense"}, {"wire", "-only", "nonsense"},
 	} {
 		require.ErrorIs(t, run(context.Background(), args, io.Discard, io.Discard), errUsage, args)

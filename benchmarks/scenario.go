@@ -41,10 +41,27 @@ type result struct {
 	AllSeconds []float64 `json:"all_seconds"`
 	AllHSET    []float64 `json:"all_hset_per_second"`
 	ReadPerSec float64   `json:"log_read_per_second"` // the log alone, undecoded
-	Machine    string    `json:"machine"`
+	Row        string    `json:"row,omitempty"`
+	Bar        string    `json:"bar,omitempty"`
+	Passed     bool      `json:"passed"` // the bar, if there is one
+
+	// Of the scenario latency, in milliseconds: from when a command is accepted
+	// until the view has it, and before that from when it is sent until it is
+	// accepted.
+	Samples   int     `json:"samples,omitempty"`
+	P50       float64 `json:"p50,omitempty"`
+	P99       float64 `json:"p99,omitempty"`
+	AppendP50 float64 `json:"append_p50,omitempty"`
+	AppendP99 float64 `json:"append_p99,omitempty"`
+
+	Memory  []memoryRow `json:"memory,omitempty"`
+	Machine string      `json:"machine"`
 }
 
-const view = "order-summary"
+const (
+	view        = "order-summary"
+	benchPrefix = "foldstream-bench:"
+)
 
 // bench is one run of the program.
 type bench struct {
@@ -68,13 +85,14 @@ func measure(ctx context.Context, c config, say func(string, ...any)) (*result, 
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
+	c.data = dir
 	store, err := logstore.Open(dir, &logstore.Options{Sync: logstore.SyncNever})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = store.Close() }()
 	b := &bench{config: c, rdb: rdb, store: store, say: say}
-	b.views = redisview.New(rdb, &redisview.Options{Prefix: "foldstream-bench:"})
+	defer func() { _ = b.store.Close() }()
+	b.views = redisview.New(rdb, &redisview.Options{Prefix: benchPrefix})
 	r := &result{
 		Scenario: c.scenario, Events: c.events, Keys: c.keys, Zipf: c.zipf, Partitions: c.partitions, Types: c.types, GOGC: c.gogc,
 		Machine: fmt.Sprintf("%s, %s/%s, %d CPUs, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), about),
@@ -85,6 +103,9 @@ func measure(ctx context.Context, c config, say func(string, ...any)) (*result, 
 }
 
 func (b *bench) run(ctx context.Context, r *result) error {
+	if b.scenario == "latency" {
+		return b.latency(ctx, r)
+	}
 	start := time.Now()
 	if err := seed(ctx, b.store, b.config); err != nil {
 		return fmt.Errorf("seed: %w", err)
@@ -92,6 +113,10 @@ func (b *bench) run(ctx context.Context, r *result) error {
 	b.say("seeded %d events on %d streams in %v", b.events, b.keys, time.Since(start).Round(time.Millisecond))
 	if err := b.sizes(ctx, r); err != nil {
 		return err
+	}
+	if b.scenario == "memory" {
+		r.Exact = true
+		return b.memory(ctx, r)
 	}
 	if b.profile != "" {
 		f, err := os.Create(b.profile)
@@ -125,10 +150,10 @@ func (b *bench) run(ctx context.Context, r *result) error {
 		r.AllSeconds, r.AllHSET = append(r.AllSeconds, seconds), append(r.AllHSET, limit)
 		allocs = append(allocs, perEvent)
 		b.say("run %d: %.3f s, %.0f events/s, %.1f allocations/event; redis-benchmark HSET %.0f/s",
-			i+1, seconds, float64(b.events)/seconds, perEvent, limit)
+			i+1, seconds, float64(b.events*b.times())/seconds, perEvent, limit)
 	}
 	r.Seconds, r.HSET, r.Allocs = median(r.AllSeconds), median(r.AllHSET), median(allocs)
-	r.PerSecond = float64(b.events) / r.Seconds
+	r.PerSecond = float64(b.events*b.times()) / r.Seconds
 	r.Ratio = r.PerSecond / r.HSET
 	return nil
 }
@@ -168,8 +193,19 @@ func (b *bench) sizes(ctx context.Context, r *result) error {
 }
 
 func (b *bench) runner() *projection.Runner {
-	opts := &projection.Options{Partitions: b.partitions, BatchEvents: b.batch}
+	opts := &projection.Options{Partitions: b.partitions, BatchChanges: b.batch}
+	if b.scenario == "four" {
+		return projection.NewRunner(b.store, opts, four(b.views)...)
+	}
 	return projection.NewRunner(b.store, opts, kinds[b.types].projection(b.views))
+}
+
+// times is how often an event counts.
+func (b *bench) times() int {
+	if b.scenario == "four" {
+		return len(fourViews)
+	}
+	return 1
 }
 
 // once measures one replay, from the call to the moment when the view is level
@@ -220,6 +256,9 @@ func level(ctx context.Context, r *projection.Runner, done chan error) error {
 
 // check counts the events in the view's documents.
 func (b *bench) check(ctx context.Context) error {
+	if b.scenario == "four" {
+		return b.checkFour(ctx)
+	}
 	v, err := b.views.Active(ctx, view)
 	if err != nil {
 		return err
@@ -244,7 +283,7 @@ func (b *bench) check(ctx context.Context) error {
 // drop removes everything under the prefix.
 func (b *bench) drop(ctx context.Context) error {
 	var errs []error
-	it := b.rdb.Scan(ctx, 0, "foldstream-bench:*", 10_000).Iterator()
+	it := b.rdb.Scan(ctx, 0, benchPrefix+"*", 10_000).Iterator()
 	for it.Next(ctx) {
 		errs = append(errs, b.rdb.Unlink(ctx, it.Val()).Err())
 	}
@@ -258,6 +297,17 @@ func median(all []float64) float64 {
 
 func (r *result) print(say func(string, ...any)) {
 	say("")
+	switch r.Scenario {
+	case "latency":
+		say("%-34s p50 %.2f ms, p99 %.2f ms  (%d samples, %d/s)", "accepted until readable", r.P50, r.P99, r.Samples, latencyRate)
+		say("%-34s p50 %.2f ms, p99 %.2f ms", "sent until accepted, durably", r.AppendP50, r.AppendP99)
+		return
+	case "memory":
+		for _, m := range r.Memory {
+			say("%-34s %12.0f MiB  (%.1f s)", fmt.Sprintf("projector, cache of %d documents", m.Cache), m.PeakMiB, m.Seconds)
+		}
+		return
+	}
 	say("%-34s %12.0f events/s  (median of %d, %.3f s)", r.Scenario+", exactly once", r.PerSecond, len(r.AllSeconds), r.Seconds)
 	say("%-34s %12.0f /s", "redis-benchmark -P 1000 HSET", r.HSET)
 	say("%-34s %12.2f", "ratio", r.Ratio)
