@@ -8,11 +8,28 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// leave takes note of a lane that has ended. Without lanes the reader ends. It
-// takes no lock, as the reader may wait for room in the lane's queue.
-func (rd *reader) leave() {
+// leave takes note of a lane that has ended, or goes to another reader, and
+// reports whether it was here; of several who say so one is right. Without lanes
+// the reader ends. It takes no lock, as the reader may wait for room in the
+// lane's queue.
+func (rd *reader) leave(l *lane) bool {
+	if !l.reader.CompareAndSwap(rd, nil) {
+		return false
+	}
 	if rd.count.Add(-1) == 0 {
 		rd.stop()
+	}
+	return true
+}
+
+// enter makes a lane, which was counted, one of this reader. A lane that has
+// ended before it could know leaves at once.
+func (rd *reader) enter(l *lane) {
+	l.reader.Store(rd)
+	select {
+	case <-l.queue.ended:
+		rd.leave(l)
+	default:
 	}
 }
 
@@ -66,7 +83,7 @@ func (rd *reader) adopt(ctx context.Context, lanes []*lane) bool {
 func (rd *reader) join(pt *port) {
 	for _, l := range pt.lanes {
 		if l != nil {
-			l.reader.Store(rd)
+			rd.enter(l)
 		}
 	}
 	for _, there := range rd.ports {

@@ -176,7 +176,7 @@ func (b *Batch) changes() int {
 func (l *lane) close() {
 	close(l.queue.ended)
 	if rd := l.reader.Load(); rd != nil {
-		rd.leave()
+		rd.leave(l)
 	}
 	if l.flight.on {
 		<-l.flight.landed // it ends within commitTimeout

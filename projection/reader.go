@@ -246,9 +246,8 @@ func (rd *reader) removePort(pt *port) {
 // letGo gives a view a reader of its own, which begins where each of its lanes
 // is. It comes back when it is level.
 func (rd *reader) letGo(pt *port) {
-	lanes := slices.DeleteFunc(slices.Clone(pt.lanes), func(l *lane) bool { return l == nil })
+	lanes := slices.DeleteFunc(slices.Clone(pt.lanes), func(l *lane) bool { return l == nil || !rd.leave(l) })
 	rd.removePort(pt)
-	rd.count.Add(-int32(len(lanes)))
 	clear(pt.lanes) // so that nothing more is routed there
 	rd.hub.opts.Logger.Info("view is slower than others and gets a reader of its own", "view", pt.pl.p.name)
 	rd.hub.begin(lanes)
