@@ -34,7 +34,7 @@ var arrows = []arrow{
 	{"process/...", []string{"eventstore", "process/..."}},
 	{"projection/internal/...", []string{"eventstore", "projection", "projection/internal/..."}},
 	{"projection/memview/...", []string{"eventstore", "projection", "projection/internal/...", "projection/memview/..."}},
-	{"projection/projectiontest/...", []string{"eventstore", "projection", "projection/projectiontest/..."}},
+	{"projection/projectiontest/...", []string{"eventstore", "eventstore/memstore", "projection", "projection/memview", "projection/projectiontest/..."}},
 	{"projection/redisview/...", []string{"eventstore", "eventstore/codec", "projection", "projection/internal/...", "projection/redisview/..."}},
 
 	// Programs may use everything that is not a program. The domain packages of
