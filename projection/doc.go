@@ -31,6 +31,13 @@
 // partitions is applied exactly once in each, but not in all of them at one
 // moment: a reader of several keys may see one before the other.
 //
+// # Sharing
+//
+// Runners with the same projections, in one process or many, share the
+// partitions of each view by leases, and take over what one that has stopped,
+// died or hangs leaves. Leases save work; safety comes from epochs. A runner
+// reads the events once for all its views, and decodes each once.
+//
 // # Handlers
 //
 // Handlers are folds. They must depend on nothing but their arguments, or a
@@ -44,7 +51,9 @@
 // # Versions
 //
 // A view has versions. [Runner.Rebuild] fills a new one from the first event
-// while the old one is read and followed, and then moves a pointer in one step.
+// while the old one is read and followed, and then moves a pointer in one step;
+// [Runner.RollBack] moves it back. [Runner.RebuildKeys] and
+// [Runner.RebuildStream] put single keys of the active version right.
 // A view's first version can be read once it has caught up for the first time;
 // until then readers get [ErrNotBuilt]. A runner that finds a view built by
 // another [Definition] builds a new version by itself.
