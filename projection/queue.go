@@ -12,7 +12,7 @@ import (
 // item is one event on its way to one partition.
 type item struct {
 	ev       *shared
-	hash     uint64 // of the aggregate's id
+	hash     uint64 // of the aggregate's id, or of the first key
 	reaction *reaction
 	routed   *routed // nil: each binding of the type, under the aggregate's id
 	first    bool    // of the items of its event, so that it is counted once
@@ -25,6 +25,7 @@ type routed struct {
 	event any  // *E
 	ops   []op // in this partition
 	err   error
+	one   [1]op // what ops is, most often
 }
 
 // queue takes items from a reader to the lane of one partition. It is bounded:

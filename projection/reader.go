@@ -27,6 +27,7 @@ type reader struct {
 	stopped   bool
 	ports     []*port
 	slab      slab
+	routes    routes
 	recent    recent
 	sinceSync int // events since all lanes were told how far the reader is
 	behind    int // events since it was level

@@ -43,12 +43,29 @@ func (rd *reader) route(ctx context.Context, pt *port, ev *shared) error {
 		if pt.lanes[partition] == nil {
 			continue
 		}
-		mine := opsOf(ops[i:], partition, partitions)
-		if err := rd.add(ctx, pt, partition, item{ev: ev, reaction: r, routed: &routed{event: event, ops: mine}}); err != nil {
+		rt := rd.routes.next()
+		if rt.event = event; len(ops) == 1 {
+			rt.one[0], rt.ops = ops[0], rt.one[:]
+		} else {
+			rt.ops = opsOf(ops[i:], partition, partitions)
+		}
+		if err := rd.add(ctx, pt, partition, item{ev: ev, reaction: r, routed: rt, hash: ops[i].hash}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// routes hands out what is known of routed events; many are allocated together.
+type routes []routed
+
+func (s *routes) next() *routed {
+	if len(*s) == 0 {
+		*s = make(routes, slabLength/4)
+	}
+	rt := &(*s)[0]
+	*s = (*s)[1:]
+	return rt
 }
 
 func (pt *port) reaction(typ string) *reaction {
