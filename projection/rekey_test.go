@@ -133,23 +133,25 @@ func TestKeysAreRebuiltWhileEventsAreApplied(t *testing.T) {
 				}
 				require.NotEqual(t, rebuilt(t, s.store, opts), s.digest(t), "the test damages nothing")
 
-				more := make(chan struct{})
+				keys := []string{"both", "never", "both"}
+				for i := range 12 {
+					keys = append(keys, strconv.Itoa(i), "c"+strconv.Itoa(i), "s"+strconv.Itoa(i))
+				}
+				done := make(chan error, 3)
 				go func() {
-					defer close(more)
-					for range 150 {
-						l.step(t)
-						time.Sleep(time.Duration(l.rand.IntN(3)) * time.Millisecond)
+					defer close(done)
+					for range 3 {
+						time.Sleep(20 * time.Millisecond)
+						done <- r.RebuildKeys(t.Context(), "shop", keys...)
 					}
 				}()
-				var keys []string
-				for range 3 {
-					keys = nil
-					for i := range 12 {
-						keys = append(keys, strconv.Itoa(i), "c"+strconv.Itoa(i), "s"+strconv.Itoa(i))
-					}
-					require.NoError(t, r.RebuildKeys(t.Context(), "shop", append(keys, "both", "never", "both")...))
+				for range 150 {
+					l.step(t)
+					time.Sleep(time.Duration(l.rand.IntN(3)) * time.Millisecond)
 				}
-				<-more
+				for err := range done {
+					require.NoError(t, err)
+				}
 				require.NoError(t, r.WaitLevel(t.Context()))
 				require.Equal(t, rebuilt(t, s.store, opts), s.digest(t))
 			})

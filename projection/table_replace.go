@@ -99,19 +99,18 @@ func (x *members) replace(ctx context.Context, s Session, fresh table, keys []st
 	return nil
 }
 
-func (x *setMembers) replace(ctx context.Context, s Session, fresh table, keys []string) error {
-	from := fresh.(*setMembers)
+func (s *setMembers) replace(ctx context.Context, session Session, fresh table, keys []string) error {
 	for _, key := range keys {
-		stored, err := s.SetMembers(ctx, x.name, key)
+		stored, err := session.SetMembers(ctx, s.name, key)
 		if err != nil {
 			return err
 		}
 		for _, m := range stored {
-			x.put(Entry{Key: key, Member: m, Remove: true})
+			s.put(Entry{Key: key, Member: m, Remove: true})
 		}
 	}
-	for i := range from.entries {
-		x.put(from.entries[i])
+	for _, e := range fresh.(*setMembers).entries {
+		s.put(e)
 	}
 	return nil
 }

@@ -102,10 +102,7 @@ func TestADocumentIsJudgedByTheVersionOfItsStream(t *testing.T) {
 		get := func(key string, receipts ...eventstore.Receipt) error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			for _, r := range receipts {
-				ctx = eventstore.ContextAfterReceipt(ctx, r)
-			}
-			_, err := docs.Get(ctx, key)
+			_, err := docs.Get(afterAll(ctx, receipts), key)
 			return err
 		}
 		late := func(err error) bool { return errors.Is(err, eventstore.ErrNotCaughtUp) }
@@ -125,4 +122,11 @@ func TestADocumentIsJudgedByTheVersionOfItsStream(t *testing.T) {
 		assert.True(t, late(get("none", eventstore.Receipt{Stream: "order-none", Version: 1, Position: 9})))
 		assert.True(t, late(get("odd", eventstore.Receipt{Stream: "order-odd", Version: 1, Position: 9})))
 	})
+}
+
+func afterAll(ctx context.Context, receipts []eventstore.Receipt) context.Context {
+	if len(receipts) == 0 {
+		return ctx
+	}
+	return afterAll(eventstore.ContextAfterReceipt(ctx, receipts[0]), receipts[1:])
 }
