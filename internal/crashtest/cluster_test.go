@@ -22,10 +22,10 @@ func TestSlotsThatMoveDuringARunEndExactlyRight(t *testing.T) {
 	}
 	w := watch(t, c.Client(t), "", nil)
 	w.done(1000)
-	stop := log.load(t, 1500)
+	stop := log.load(t, 500)
 	tags := []string{"{crash}"}
 	for p := range 5 {
-		tags = append(tags, fmt.Sprintf("{crash:p%02d}", 3*p))
+		tags = append(tags, fmt.Sprintf("{crash:p%02d}", p))
 	}
 	for range 2 {
 		for _, tag := range tags {

@@ -12,7 +12,7 @@ import (
 	"github.com/foldstream/foldstream/projection"
 )
 
-// content is everything in a version of the view, as text.
+// content is everything in one version of a view, as text.
 type content map[string]string
 
 func (c content) add(i projection.Item) {
@@ -24,96 +24,165 @@ func (c content) add(i projection.Item) {
 		value = fmt.Sprint(i.Score)
 	case projection.ItemDocument, projection.ItemSet, projection.ItemParked:
 	}
-	c[fmt.Sprintf("%s %s %s %s", i.Kind, i.Collection, i.Key, i.Member)] = value
+	c[nameOf(i)] = value
 }
 
-// expect folds the log, each partition up to its checkpoint, and all of it
-// without checkpoints.
-func expect(t *testing.T, store eventstore.Store, upTo []projection.Checkpoint) content {
+func nameOf(i projection.Item) string {
+	return fmt.Sprintf("%s %s %s %s", i.Kind, i.Collection, i.Key, i.Member)
+}
+
+func (c content) addDocument(t *testing.T, collection, key string, o order) {
 	t.Helper()
-	done := func(key string, p eventstore.Position) bool {
-		return upTo == nil || p <= upTo[projection.PartitionOf(key, partitions)].Position
-	}
-	all := make(content)
-	documents := make(map[string]order)
-	counts := make(map[string]int64)
+	data, err := codec.Msgpack.Marshal(o)
+	require.NoError(t, err)
+	c.add(projection.Item{Kind: projection.ItemDocument, Collection: collection, Key: key, Value: data})
+}
+
+// expect folds the log for a view, each partition up to its checkpoint, and all
+// of it without checkpoints.
+func expect(t *testing.T, store eventstore.Store, name string, upTo []projection.Checkpoint) content {
+	t.Helper()
+	m := &model{upTo: upTo, all: make(content), documents: make(map[string]order), counts: make(map[string]int64)}
 	for rec, err := range store.ReadAll(t.Context(), eventstore.ReadAllOptions{}) {
 		require.NoError(t, err)
 		decoded, err := events.Decode(rec)
 		require.NoError(t, err)
-		e := decoded.(sold)
 		_, id := eventstore.SplitStream(rec.Stream)
-		m := projection.Meta{ID: id, Version: rec.Version, Position: rec.Position}
-		if done(id, rec.Position) {
-			documents[id], _ = documents[id].sold(e, m)
+		meta := projection.Meta{ID: id, Version: rec.Version, Position: rec.Position}
+		if name == view {
+			m.crash(decoded.(sold), meta)
+		} else {
+			m.tally(decoded.(sold), meta)
 		}
-		if !done(e.SKU, rec.Position) {
+	}
+	collection := map[string]string{view: "orders", tally: tally}[name]
+	for key, o := range m.documents {
+		m.all.addDocument(t, collection, key, o)
+		if name != view {
 			continue
 		}
-		counts[e.SKU] += e.Quantity
-		for _, x := range last(e, m) {
-			all.add(projection.Item{Kind: projection.ItemIndex, Collection: "last", Key: x.Key, Member: x.Member, Score: x.Score})
-		}
-		for _, x := range sets(e, m) {
-			member := content{}
-			member.add(projection.Item{Kind: projection.ItemSet, Collection: "sets", Key: x.Key, Member: x.Member})
-			for k, v := range member {
-				all[k] = v
-				if x.Remove {
-					delete(all, k)
-				}
-			}
+		for _, x := range sizes(key, o) {
+			m.all.add(projection.Item{Kind: projection.ItemIndex, Collection: "by-size", Key: x.Key, Member: key, Score: x.Score})
 		}
 	}
-	for id, o := range documents {
-		data, err := codec.Msgpack.Marshal(o)
-		require.NoError(t, err)
-		all.add(projection.Item{Kind: projection.ItemDocument, Collection: "orders", Key: id, Value: data})
-		for _, x := range sizes(id, o) {
-			all.add(projection.Item{Kind: projection.ItemIndex, Collection: "by-size", Key: x.Key, Member: id, Score: x.Score})
-		}
+	for sku, n := range m.counts {
+		m.all.add(projection.Item{Kind: projection.ItemCounter, Collection: "sales", Key: sku, Count: n})
 	}
-	for sku, n := range counts {
-		all.add(projection.Item{Kind: projection.ItemCounter, Collection: "sales", Key: sku, Count: n})
-	}
-	return all
+	return m.all
 }
 
-// stored returns everything in the view.
-func (v *views) stored(t *testing.T) content {
+// model is a view in memory.
+type model struct {
+	upTo      []projection.Checkpoint
+	all       content
+	documents map[string]order
+	counts    map[string]int64
+}
+
+// has reports whether what is under key has seen the event at p.
+func (m *model) has(key string, p eventstore.Position) bool {
+	return m.upTo == nil || p <= m.upTo[projection.PartitionOf(key, partitions)].Position
+}
+
+func (m *model) crash(e sold, meta projection.Meta) {
+	if m.has(meta.ID, meta.Position) {
+		m.documents[meta.ID], _ = m.documents[meta.ID].sold(e, meta)
+	}
+	if !m.has(e.SKU, meta.Position) {
+		return
+	}
+	m.counts[e.SKU] += e.Quantity
+	for _, x := range last(e, meta) {
+		m.all.add(projection.Item{Kind: projection.ItemIndex, Collection: "last", Key: x.Key, Member: x.Member, Score: x.Score})
+	}
+	for _, x := range sets(e, meta) {
+		item := projection.Item{Kind: projection.ItemSet, Collection: "sets", Key: x.Key, Member: x.Member}
+		m.all.add(item)
+		if x.Remove {
+			delete(m.all, nameOf(item))
+		}
+	}
+}
+
+func (m *model) tally(e sold, meta projection.Meta) {
+	if key := perSKU(e, meta); m.has(key, meta.Position) {
+		m.documents[key], _ = m.documents[key].sold(e, meta)
+	}
+}
+
+// stored returns everything in one version of a view.
+func (v *views) stored(t *testing.T, name string, version int) content {
 	t.Helper()
 	all := make(content)
-	for item, err := range v.store.Dump(t.Context(), view, 1) {
+	for item, err := range v.store.Dump(t.Context(), name, version) {
 		require.NoError(t, err)
 		all.add(item)
 	}
 	return all
 }
 
-// consistent compares a view that nobody writes with its own checkpoints, and
-// returns them: each partition must be the fold of exactly what its checkpoint
-// says.
-func (v *views) consistent(t *testing.T, store eventstore.Store) []projection.Checkpoint {
-	t.Helper()
-	checkpoints, err := v.store.Checkpoints(t.Context(), view, 1)
-	require.NoError(t, err)
-	equal(t, expect(t, store, checkpoints), v.stored(t))
-	return checkpoints
+// snapshot is all that there is of views that nobody writes.
+type snapshot struct {
+	at   checkpoints
+	data map[history]content
 }
 
-// exact compares everything in the view with the fold of the whole log, also
-// as readers see it.
+// snapshot reads all versions of both views.
+func (v *views) snapshot(t *testing.T) *snapshot {
+	t.Helper()
+	s := &snapshot{at: make(checkpoints), data: make(map[history]content)}
+	for _, name := range []string{view, tally} {
+		versions, err := v.store.Versions(t.Context(), name)
+		require.NoError(t, err)
+		for _, info := range versions {
+			cks, err := v.store.Checkpoints(t.Context(), name, info.Number)
+			require.NoError(t, err)
+			h := history{name, info.Number}
+			s.at[h], s.data[h] = cks, v.stored(t, name, info.Number)
+		}
+	}
+	return s
+}
+
+// consistent compares a snapshot with its own checkpoints: each partition must
+// be the fold of exactly what its checkpoint says.
+func (s *snapshot) consistent(t *testing.T, store eventstore.Store) {
+	t.Helper()
+	require.NotEmpty(t, s.at)
+	for h, cks := range s.at {
+		equal(t, expect(t, store, h.view, cks), s.data[h])
+	}
+}
+
+// consistent is the same for what is there now.
+func (v *views) consistent(t *testing.T, store eventstore.Store) checkpoints {
+	t.Helper()
+	s := v.snapshot(t)
+	s.consistent(t, store)
+	return s.at
+}
+
+// whole compares everything in the active version of a view with the fold of
+// the whole log.
+func (v *views) whole(t *testing.T, store eventstore.Store, name string) {
+	t.Helper()
+	active, err := v.store.Active(t.Context(), name)
+	require.NoError(t, err)
+	equal(t, expect(t, store, name, nil), v.stored(t, name, active.Number))
+}
+
+// exact compares both views with the fold of the whole log, also as readers see
+// them.
 func (v *views) exact(t *testing.T, store eventstore.Store) {
 	t.Helper()
-	all := expect(t, store, nil)
-	equal(t, all, v.stored(t))
+	v.whole(t, store, view)
+	v.whole(t, store, tally)
+	all := expect(t, store, view, nil)
 	read := make(content)
 	for i := range orders {
 		id := fmt.Sprint(i)
 		if o, err := v.orders.Get(t.Context(), id); err == nil {
-			data, err := codec.Msgpack.Marshal(o)
-			require.NoError(t, err)
-			read.add(projection.Item{Kind: projection.ItemDocument, Collection: "orders", Key: id, Value: data})
+			read.addDocument(t, "orders", id, o)
 		} else {
 			require.ErrorIs(t, err, projection.ErrNotFound)
 		}

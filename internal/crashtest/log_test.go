@@ -151,5 +151,5 @@ func TestATapeIsTheSameEverywhere(t *testing.T) {
 	head, err := b.Head(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 200, head)
-	require.Equal(t, expect(t, a, nil), expect(t, b, nil))
+	require.Equal(t, expect(t, a, view, nil), expect(t, b, view, nil))
 }

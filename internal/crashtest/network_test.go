@@ -58,7 +58,7 @@ func TestAnswersThatAreLateOrLostEndExactlyRight(t *testing.T) {
 		for range 3 {
 			p.Delay(5 * time.Millisecond)
 			p.Trickle(true)
-			w.more(100)
+			w.more(50)
 			p.Delay(0)
 			p.Trickle(false)
 
@@ -70,10 +70,10 @@ func TestAnswersThatAreLateOrLostEndExactlyRight(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 				return w.progress() == before
 			})
-			require.GreaterOrEqual(t, w.progress(), sum(was))
+			require.GreaterOrEqual(t, w.progress(), was.sum())
 			p.Swallow(false)
 			p.Cut()
-			w.more(100)
+			w.more(50)
 		}
 	})
 }
@@ -91,7 +91,7 @@ func disturbed(t *testing.T, disturb func(*proxytest.Proxy, *watcher)) {
 	}
 	w := watch(t, server.Client(t), "", nil)
 	w.done(1000)
-	stop := log.load(t, 1500)
+	stop := log.load(t, 500)
 	disturb(proxy, w)
 	total := stop()
 	w.done(total)

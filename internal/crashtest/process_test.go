@@ -36,6 +36,7 @@ type job struct {
 	Log      string        // directory of a logstore, or
 	Tape     string        // file that says how long the log is
 	LeaseTTL time.Duration // default leaseTTL
+	Rebuild  bool          // a second version of the view, if there is none
 }
 
 // leaseTTL is short, so that there are many moments to be killed at.
@@ -43,7 +44,7 @@ const leaseTTL = 300 * time.Millisecond
 
 // options are such that there are many small commits.
 func options() *projection.Options {
-	return &projection.Options{BatchEvents: 20, LeaseTTL: leaseTTL, Backoff: 5 * time.Millisecond, CheckpointInterval: 50 * time.Millisecond}
+	return &projection.Options{Partitions: partitions, BatchEvents: 20, LeaseTTL: leaseTTL, Backoff: 5 * time.Millisecond, CheckpointInterval: 50 * time.Millisecond}
 }
 
 func TestMain(m *testing.M) {
@@ -81,9 +82,27 @@ func child(text string) error {
 	}
 	opts.Owner = fmt.Sprint("process ", os.Getpid())
 	opts.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	runner := projection.NewRunner(store, opts, newViews(rdb, "").p)
+	v := newViews(rdb, "")
+	runner := projection.NewRunner(store, opts, v.all...)
 	go report(ctx, runner)
+	if j.Rebuild {
+		go rebuild(ctx, runner, v)
+	}
 	return runner.Run(ctx)
+}
+
+// rebuild has the view rebuilt once, by whichever process gets to it.
+func rebuild(ctx context.Context, r *projection.Runner, v *views) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if active, err := v.store.Active(ctx, view); err == nil && active.Number == 1 {
+			if _, err := r.Rebuild(ctx, view, nil); err != nil {
+				fmt.Fprintln(os.Stderr, "child:", err)
+			}
+		}
+		<-tick.C
+	}
 }
 
 func (j *job) open(ctx context.Context) (eventstore.Store, error) {
@@ -104,7 +123,7 @@ func (j *job) open(ctx context.Context) (eventstore.Store, error) {
 }
 
 func report(ctx context.Context, r *projection.Runner) {
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	out := json.NewEncoder(os.Stdout)
 	for ctx.Err() == nil {

@@ -1,9 +1,7 @@
 package crashtest
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -22,17 +20,7 @@ import (
 // runners share it, as processes do.
 func run(t *testing.T, log *tape, rdb redis.UniversalClient, prefix string) *projection.Runner {
 	t.Helper()
-	o := options()
-	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	r := projection.NewRunner(log, o, newViews(rdb, prefix).p)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		assert.NoError(t, <-done)
-	})
-	return r
+	return follow(t, log, newViews(rdb, prefix).all...)
 }
 
 // connect returns a client that soon gives up on a server that hangs.
@@ -64,7 +52,7 @@ func TestARedisThatIsKilledAgainAndAgainEndsExactlyRight(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const kills = 4
+			const kills = 3
 			forgot := 0
 			dir := t.TempDir()
 			server := redistest.Start(t, c.opt, redistest.Args("--dir", dir, "--aof-load-truncated", "yes"))
@@ -76,9 +64,9 @@ func TestARedisThatIsKilledAgainAndAgainEndsExactlyRight(t *testing.T) {
 			}
 			w := watch(t, server.Client(t), "", nil)
 			w.done(1000)
-			stop := log.load(t, 1500)
+			stop := log.load(t, 500)
 			for range kills {
-				w.more(200)
+				w.more(80)
 				server.Kill()
 				proxy.Point("")
 				if c.forget {
@@ -89,12 +77,13 @@ func TestARedisThatIsKilledAgainAndAgainEndsExactlyRight(t *testing.T) {
 				if c.forget {
 					server.RewriteAOF() // see the guide: what was cut off may be half of a batch
 				}
-				now := newViews(server.Client(t), "").consistent(t, log)
-				if sum(now) < sum(was) {
+				now := newViews(server.Client(t), "").snapshot(t)
+				if now.at.sum() < was.sum() {
 					forgot++
 				}
-				w = watch(t, server.Client(t), "", now)
+				w = watch(t, server.Client(t), "", now.at)
 				proxy.Point(server.Addr())
+				now.consistent(t, log)
 			}
 			total := stop()
 			w.done(total)
@@ -132,9 +121,9 @@ func TestARedisThatHangsEndsExactlyRight(t *testing.T) {
 	runners := []*projection.Runner{run(t, log, connect(t, server.Addr()), ""), run(t, log, connect(t, server.Addr()), "")}
 	w := watch(t, server.Client(t), "", nil)
 	w.done(1000)
-	stop := log.load(t, 1500)
+	stop := log.load(t, 500)
 	for range rounds {
-		w.more(200)
+		w.more(80)
 		server.Pause()
 		before := retries(t, runners)
 		waitFor(t, "the runners to notice", func() bool { return retries(t, runners) > before })

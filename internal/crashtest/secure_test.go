@@ -28,8 +28,8 @@ func TestTheDocumentedRightsAreEnoughOverTLS(t *testing.T) {
 	}
 	w := watch(t, server.Client(t), prefix, nil)
 	w.done(1000)
-	stop := log.load(t, 1500)
-	w.more(500)
+	stop := log.load(t, 500)
+	w.more(200)
 	total := stop()
 	w.done(total)
 	w.end()

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	view       = "crash"
-	partitions = 16
+	view       = "crash" // all kinds in one
+	tally      = "tally" // documents of another key
+	partitions = 8
 	orders     = 300
 	skus       = 40
 )
@@ -57,12 +58,16 @@ func sizes(_ string, o order) []projection.Listing {
 	return []projection.Listing{{Key: strconv.FormatInt(o.Quantity%7, 10), Score: float64(o.Lines)}}
 }
 
-// views is all kinds of views in one. An event changes several partitions.
+// perSKU keeps a document for each SKU: many streams meet in one.
+func perSKU(e sold, _ projection.Meta) string { return e.SKU }
+
+// views is what the tests look after: one view of all kinds, in which an event
+// changes several partitions, and another one that the same reader feeds.
 type views struct {
 	store  *redisview.Store
 	orders *projection.Collection[order]
 	sales  *projection.Counters
-	p      *projection.Projection
+	all    []*projection.Projection
 }
 
 func newViews(rdb redis.UniversalClient, prefix string) *views {
@@ -74,11 +79,13 @@ func newViews(rdb redis.UniversalClient, prefix string) *views {
 		sales:  redisview.NewCounters(rdb, "sales", in),
 	}
 	bySize := projection.NewLookup(v.orders, "by-size")
-	v.p = projection.New(view, events,
+	crash := projection.New(view, events,
 		projection.On(v.orders, order.sold),
 		projection.IndexBy(bySize, sizes),
 		projection.OnCount(v.sales, sales),
 		projection.OnIndex(redisview.NewIndex(rdb, "last", in), last),
 		projection.OnSet(redisview.NewSet(rdb, "sets", in), sets))
+	skus := redisview.NewCollection[order](rdb, tally, &redisview.CollectionOptions{Options: opts})
+	v.all = []*projection.Projection{crash, projection.New(tally, events, projection.On(skus, order.sold, projection.Key(perSKU)))}
 	return v
 }

@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -14,9 +15,33 @@ import (
 	"github.com/foldstream/foldstream/projection/redisview"
 )
 
-// A watcher looks at all checkpoints of the view in one server, all the time.
+// history names what has one series of checkpoints in one server.
+type history struct {
+	view    string
+	version int
+}
+
+// checkpoints are those of all partitions.
+type checkpoints map[history][]projection.Checkpoint
+
+// cells is the number of partitions that are active.
+const cells = 2 * partitions
+
+// sum is how far all partitions of the first versions are together.
+func (c checkpoints) sum() (sum uint64) {
+	for h, all := range c {
+		for _, ck := range all {
+			if h.version == 1 {
+				sum += uint64(ck.Position)
+			}
+		}
+	}
+	return sum
+}
+
+// A watcher looks at all checkpoints of the views in one server, all the time.
 // Epochs and positions must never go back there. A server that has lost what it
-// had acknowledged, or that takes the place of another, begins a new history,
+// had acknowledged, or that takes the place of another, begins new histories,
 // with a watcher of its own.
 type watcher struct {
 	t     *testing.T
@@ -25,18 +50,22 @@ type watcher struct {
 	ended chan struct{}
 
 	mu      sync.Mutex
-	last    []projection.Checkpoint
+	last    checkpoints
+	active  map[string]int // version by view
 	samples int
 }
 
-// watch begins a history, with what it must begin with or later, if that is
+// watch begins histories, with what they must begin with or later, if that is
 // known.
-func watch(t *testing.T, rdb redis.UniversalClient, prefix string, floor []projection.Checkpoint) *watcher {
+func watch(t *testing.T, rdb redis.UniversalClient, prefix string, floor checkpoints) *watcher {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	w := &watcher{
-		t: t, store: redisview.New(rdb, &redisview.Options{Prefix: prefix}), last: floor,
-		stop: stop, ended: make(chan struct{}),
+		t: t, store: redisview.New(rdb, &redisview.Options{Prefix: prefix}), last: maps.Clone(floor),
+		active: make(map[string]int), stop: stop, ended: make(chan struct{}),
+	}
+	if floor == nil {
+		w.last = make(checkpoints)
 	}
 	go w.run(ctx)
 	t.Cleanup(func() {
@@ -48,7 +77,7 @@ func watch(t *testing.T, rdb redis.UniversalClient, prefix string, floor []proje
 
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.ended)
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
@@ -62,46 +91,67 @@ func (w *watcher) run(ctx context.Context) {
 
 // look takes one sample. A server that does not answer says nothing.
 func (w *watcher) look(ctx context.Context) {
-	w.mu.Lock() // over the question too, so that samples are in order
+	w.mu.Lock() // over the questions too, so that samples are in order
 	defer w.mu.Unlock()
-	now, err := w.store.Checkpoints(ctx, view, 1)
-	if err != nil {
-		return
-	}
-	for p := range w.last {
-		if now[p].Epoch < w.last[p].Epoch || now[p].Position < w.last[p].Position {
-			assert.Failf(w.t, "a checkpoint went back", "partition %d: from %v to %v", p, w.last[p], now[p])
+	for _, name := range []string{view, tally} {
+		versions, err := w.store.Versions(ctx, name)
+		if err != nil {
+			return
+		}
+		for _, v := range versions {
+			if v.Active {
+				w.active[name] = v.Number
+			}
+			if now, err := w.store.Checkpoints(ctx, name, v.Number); err == nil {
+				w.compare(history{name, v.Number}, now)
+			}
 		}
 	}
-	w.last = now
 	w.samples++
 }
 
-// sum is how far all partitions are together.
-func sum(checkpoints []projection.Checkpoint) (sum uint64) {
-	for _, ck := range checkpoints {
-		sum += uint64(ck.Position)
+func (w *watcher) compare(h history, now []projection.Checkpoint) {
+	for p, was := range w.last[h] {
+		if now[p].Epoch < was.Epoch || now[p].Position < was.Position {
+			assert.Failf(w.t, "a checkpoint went back", "view %q version %d partition %d: from %v to %v", h.view, h.version, p, was, now[p])
+		}
+	}
+	w.last[h] = now
+}
+
+// progress is how far all partitions of the views are together.
+func (w *watcher) progress() (sum uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range []string{view, tally} {
+		for _, ck := range w.last[history{name, max(w.active[name], 1)}] {
+			sum += uint64(ck.Position)
+		}
 	}
 	return sum
 }
 
-// progress is how far all partitions are together.
-func (w *watcher) progress() uint64 {
+func (w *watcher) checkpoints() checkpoints {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return sum(w.last)
+	return maps.Clone(w.last)
 }
 
-func (w *watcher) checkpoints() []projection.Checkpoint {
+// version returns which version of a view is active, and how far all partitions
+// of another one are together.
+func (w *watcher) version(name string, other int) (active int, sum uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.last
+	for _, ck := range w.last[history{name, other}] {
+		sum += uint64(ck.Position)
+	}
+	return w.active[name], sum
 }
 
 // more waits until n more events are applied in all partitions, on average.
 func (w *watcher) more(n int) {
 	w.t.Helper()
-	w.reaches(w.progress() + uint64(n)*partitions)
+	w.reaches(w.progress() + uint64(n)*cells)
 }
 
 func (w *watcher) reaches(target uint64) {
@@ -109,28 +159,29 @@ func (w *watcher) reaches(target uint64) {
 	waitFor(w.t, "progress", func() bool { return w.progress() >= target })
 }
 
-// done waits until everything is applied and the view can be read.
+// done waits until everything is applied and the views can be read.
 func (w *watcher) done(total int) {
 	w.t.Helper()
-	w.reaches(uint64(total) * partitions)
-	waitFor(w.t, "a view to be read", func() bool {
-		_, err := w.store.Active(w.t.Context(), view)
-		return err == nil
+	w.reaches(uint64(total) * cells)
+	waitFor(w.t, "views to be read", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.active[view] > 0 && w.active[tally] > 0
 	})
 }
 
-// end ends the history, after a last sample.
-func (w *watcher) end() []projection.Checkpoint {
+// end ends the histories, after a last sample.
+func (w *watcher) end() checkpoints {
 	w.t.Helper()
 	w.stop()
 	<-w.ended
 	w.look(w.t.Context())
-	require.Greater(w.t, w.samples, 1, "somebody must have looked")
+	require.NotZero(w.t, w.samples, "somebody must have looked")
 	return w.last
 }
 
 // waitFor polls a condition that others make true.
 func waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	require.Eventually(t, cond, 60*time.Second, time.Millisecond, what)
+	require.Eventually(t, cond, 60*time.Second, 5*time.Millisecond, what)
 }
