@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/codec"
 	"github.com/foldstream/foldstream/eventstore/memstore"
 	"github.com/foldstream/foldstream/projection"
 	"github.com/foldstream/foldstream/projection/memview"
@@ -284,5 +285,33 @@ func TestKeysOfAnotherRunnerAreNotRebuiltHere(t *testing.T) {
 		}
 		require.NoError(t, a.RebuildKeys(t.Context(), "shop", keys...), "nobody works at any partition")
 		require.Equal(t, rebuilt(t, s.store, nil), s.digest(t))
+	})
+}
+
+// A document that has become another one, with all its entries in lookups, and
+// an entry whose score alone is wrong.
+func TestLookupsOfARebuiltKeyFollow(t *testing.T) {
+	onShelf(t, func(t *testing.T, s *shelf) {
+		put(t, s.store, "order-1", placed{Customer: "ada"}, paid{Cents: 3})
+		put(t, s.store, "order-2", placed{Customer: "ada"}, paid{Cents: 4})
+		r := projection.NewRunner(s.store, &projection.Options{Partitions: 1}, s.projection())
+		start(t, r)
+		require.NoError(t, r.WaitLevel(t.Context()))
+		sound := s.digest(t)
+		data, err := codec.Msgpack.Append(nil, &summary{Customer: "mallory", Cents: 3})
+		require.NoError(t, err)
+		session, err := s.views.Acquire(t.Context(), "shop", 1, 0)
+		require.NoError(t, err)
+		require.NoError(t, session.Commit(t.Context(), &projection.Batch{
+			Position:  session.Checkpoint().Position,
+			Documents: []projection.DocumentChanges{{Collection: "summary", Put: []projection.KeyValue{{Key: "1", Value: data}}}},
+			Indexes: []projection.IndexChanges{{Collection: "of-customer", Entries: []projection.Entry{
+				{Key: "ada", Member: "1", Remove: true}, {Key: "mallory", Member: "1", Score: 3}, {Key: "ada", Member: "2", Score: 9},
+			}}},
+		}))
+		require.NotEmpty(t, s.found(t, "mallory"))
+		require.NoError(t, r.RebuildKeys(t.Context(), "shop", "1", "2"))
+		require.Empty(t, s.found(t, "mallory"))
+		require.Equal(t, sound, s.digest(t))
 	})
 }
