@@ -1,9 +1,13 @@
 package projection
 
-import "fmt"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
-// apply changes the tables by one event, or parks it.
-func (l *lane) apply(it *item) error {
+// apply changes the tables by one event, or reacts to it, or parks it.
+func (l *lane) apply(ctx context.Context, it *item) error {
 	rec := &it.ev.rec
 	ops := l.opsOf(it)
 	if l.parked[rec.Stream] != nil {
@@ -16,14 +20,23 @@ func (l *lane) apply(it *item) error {
 	} else {
 		event, err = l.decode(it)
 	}
+	reactor := l.pl.p.reactor != nil
 	if err == nil {
 		l.meta = metaOf(rec, it.ev.id, l.pl.replay.Load())
-		err = l.change(ops, event)
+		if reactor {
+			err = l.react(ctx, it, event)
+		} else {
+			err = l.change(ops, event)
+		}
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case isTransient(err):
+	}
+	var lost *lostError
+	if errors.Is(err, errStopping) || errors.As(err, &lost) {
+		return err
+	}
+	if !reactor && l.pl.opts.transient(err, false) {
 		return fmt.Errorf("event %d of stream %q: %w", rec.Version, rec.Stream, err)
 	}
 	return l.park(rec, err)

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -200,25 +199,4 @@ func (l *lane) serve(ctx context.Context, r *laneRequest) error {
 	}
 	r.done <- answer
 	return nil
-}
-
-// A transient error is one that trying again may mend.
-type transientError struct{ err error }
-
-func (e *transientError) Error() string { return e.err.Error() }
-func (e *transientError) Unwrap() error { return e.err }
-
-// Transient marks an error of a handler as one that trying again may mend:
-// the event is not parked but tried again, with growing pauses, and nothing
-// behind it in its partition is skipped. A nil err stays nil.
-func Transient(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &transientError{err}
-}
-
-func isTransient(err error) bool {
-	var t *transientError
-	return errors.As(err, &t)
 }

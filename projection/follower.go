@@ -116,6 +116,7 @@ func (f *follower) heed(err error) bool {
 
 func (f *follower) newPipeline(v VersionInfo, replay bool) *pipeline {
 	pl := newPipeline(f.p, f.r.store, &f.r.opts, f.decoders, v, replay)
+	pl.trouble = f.note
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	pl.careful.Store(f.careful)

@@ -2,7 +2,7 @@ package projection
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -75,6 +75,11 @@ func (l *lane) fail(err error) {
 // run folds and commits until ctx is done or it is told to stop. Then it
 // returns nil, with what it has folded committed.
 func (l *lane) run(ctx context.Context) error {
+	if l.pl.p.reactor != nil {
+		var cancel func()
+		ctx, cancel = l.untilHalted(ctx)
+		defer cancel()
+	}
 	if err := l.mended(ctx); err != nil {
 		return err
 	}
@@ -216,6 +221,7 @@ func (l *lane) swap() {
 		spare = nil
 	}
 	l.items, l.upTo, l.live = l.queue.swap(spare)
+	l.live = l.live || l.pl.p.reactor != nil // what is done shall not wait to be stored
 	l.next = 0
 	if len(l.items) == 0 {
 		l.folded = max(l.folded, l.upTo)
@@ -247,17 +253,23 @@ func (l *lane) fold(ctx context.Context) error {
 	if err := l.load(ctx); err != nil {
 		return err
 	}
+	reacting, began := l.pl.p.reactor != nil, time.Now()
 	for i := range items {
-		if err := l.apply(&items[i]); err != nil {
+		if err := l.apply(ctx, &items[i]); errors.Is(err, errStopping) {
+			return nil // the items that are left are the next owner's
+		} else if err != nil {
 			return err
 		}
 		if items[i].first {
 			l.first++
 		}
 		l.next++
+		l.events++
 		l.folded = items[i].ev.rec.Position
+		if reacting && time.Since(began) > reactSlice {
+			break
+		}
 	}
-	l.events += len(items)
 	if l.next == len(l.items) {
 		l.folded = max(l.folded, l.upTo)
 	}
@@ -291,6 +303,7 @@ const cacheLine = 64
 
 // prepare finds out what an event changes and which stored values that needs.
 func (l *lane) prepare(it *item) {
+	it.prepared = false // it may have been before, for a slice that broke off
 	if l.parked[it.ev.rec.Stream] != nil || it.routed != nil && it.routed.err != nil {
 		return
 	}
@@ -376,7 +389,7 @@ func (l *lane) final(ops []op) {
 func applyOne(t table, o *op, event any, m *Meta, undo bool) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
+			err = panicked(v)
 		}
 	}()
 	return t.apply(o, event, m, undo)

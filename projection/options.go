@@ -44,6 +44,9 @@ type Options struct {
 	// when the stored view was built by another definition. By default a new
 	// version is built at once while the old one goes on to be read.
 	StopOnNewDefinition bool
+	// Classify says whether an error of a handler is transient or poison, where
+	// the handler has not said so itself with [Transient] or [Poison].
+	Classify func(error) ErrorClass
 	// UnknownEvents says what to do with events of a type that no codec of the
 	// runner's projections knows; default [UnknownSkip].
 	UnknownEvents UnknownPolicy

@@ -140,7 +140,11 @@ func (l *lane) retry(ctx context.Context, stream string, events []ParkedEvent) (
 					return done, nil, err
 				}
 				l.meta = metaOf(&it.ev.rec, it.ev.id, l.pl.replay.Load())
-				cause = l.change(it.routed.ops, it.routed.event)
+				if l.pl.p.reactor != nil {
+					cause = l.effectsOf(ctx, it.reaction, it.routed.event)
+				} else {
+					cause = l.change(it.routed.ops, it.routed.event)
+				}
 			}
 			if cause != nil {
 				return done, cause, nil

@@ -11,11 +11,14 @@ import (
 // is none or its definition is another.
 func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err error) {
 	v, err = f.p.store.Active(ctx, f.p.name)
-	if err == nil && v.Definition == f.p.definition {
+	if err == nil && (v.Definition == f.p.definition || f.p.reactor != nil) {
 		return v, true, nil
 	}
 	if err != nil && !errors.Is(err, ErrNotBuilt) {
 		return v, false, err
+	}
+	if f.p.reactor != nil {
+		return f.begin(ctx)
 	}
 	if err == nil && v.Definition > f.p.definition && !f.r.opts.StopOnNewDefinition {
 		// This program is the older one. Two that replace each other's view would never end.

@@ -21,6 +21,7 @@ type pipeline struct {
 	replay   atomic.Bool // its version is not read yet
 	careful  atomic.Bool // a document could not be encoded before
 	own      feed
+	trouble  func(error)   // is told of transient errors; may be nil
 	turns    chan struct{} // has one for each commit of a lane that replays
 
 	mu       sync.Mutex

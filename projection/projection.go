@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ type Projection struct {
 	targets    []bound
 	byType     map[string]*reaction // by the name under which an event is stored
 	finish     []func() error       // what is to be done when all parts are known
+	reactor    *reactor             // nil for a view
 }
 
 // bound is a target as the engine sees it.
@@ -64,6 +66,8 @@ type binding struct {
 	// the event's aggregate.
 	route func(b *binding, event any, m Meta, ops []op) []op
 	fold  any // of a document: func(T, *E as any, Meta) (T, error)
+	// effect is set in reactors only.
+	effect func(ctx context.Context, event any, m Meta) error
 }
 
 // op is a change that one event makes under one key.

@@ -72,6 +72,9 @@ func (r *Runner) Rebuild(ctx context.Context, view string, opts *RebuildOptions)
 	if opts != nil {
 		o = *opts
 	}
+	if err := f.refuseReactor("rebuild"); err != nil {
+		return RebuildResult{}, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if !f.beginRebuild(cancel) {

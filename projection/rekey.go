@@ -48,6 +48,9 @@ func (r *Runner) RebuildKeys(ctx context.Context, view string, keys ...string) e
 	if err != nil {
 		return err
 	}
+	if err := f.refuseReactor("rebuild of keys"); err != nil {
+		return err
+	}
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
 	var errs []error
 	for tries := 1; len(keys) > 0; tries++ {

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"fmt"
 )
 
 // route takes an event to the lanes of one view.
@@ -104,7 +103,7 @@ func opsOf(ops []op, partition, partitions int) []op {
 func (r *reaction) ops(event any, m *Meta, ops []op) (_ []op, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
+			err = panicked(v)
 		}
 	}()
 	for _, b := range r.bindings {

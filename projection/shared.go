@@ -1,7 +1,6 @@
 package projection
 
 import (
-	"fmt"
 	"reflect"
 	"sync"
 
@@ -97,7 +96,7 @@ func (d *decoder) decode(ev *shared) (any, error) {
 func (d *decoder) into(rec *eventstore.Recorded, value any) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v", v)
+			err = panicked(v)
 		}
 	}()
 	return d.codec.DecodeInto(*rec, value)
