@@ -75,6 +75,19 @@ func (c *Cluster) Client(tb testing.TB) *redis.ClusterClient {
 	return rdb
 }
 
+// User makes a user with the rules of ACL SETUSER on each node and returns a
+// client of it.
+func (c *Cluster) User(tb testing.TB, name, password string, rules ...string) *redis.ClusterClient {
+	tb.Helper()
+	args := setUser(name, password, rules)
+	for i := range c.nodes {
+		c.do(i, args...)
+	}
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.addrs, Username: name, Password: password})
+	tb.Cleanup(func() { _ = rdb.Close() }) // a test may have closed it
+	return rdb
+}
+
 // Addrs returns host and port of each node.
 func (c *Cluster) Addrs() []string { return c.addrs }
 

@@ -133,14 +133,18 @@ func (s *Server) Resume() {
 // User makes a user with the rules of ACL SETUSER and returns a client of it.
 func (s *Server) User(tb testing.TB, name, password string, rules ...string) *redis.Client {
 	tb.Helper()
+	s.command(setUser(name, password, rules)...)
+	opts := s.Options()
+	opts.Username, opts.Password = name, password
+	return client(tb, opts)
+}
+
+func setUser(name, password string, rules []string) []any {
 	args := []any{"acl", "setuser", name, "on", ">" + password}
 	for _, rule := range rules {
 		args = append(args, rule)
 	}
-	s.command(args...)
-	opts := s.Options()
-	opts.Username, opts.Password = name, password
-	return client(tb, opts)
+	return args
 }
 
 // await polls until something that a server does has happened.

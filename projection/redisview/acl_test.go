@@ -16,15 +16,19 @@ import (
 	"github.com/foldstream/foldstream/projection/redisview"
 )
 
-// documentedRights returns the rules of the user in the guide.
-func documentedRights(t *testing.T) []string {
+// documentedRights returns the rules of the user in the guide, and those that
+// a cluster needs besides.
+func documentedRights(t *testing.T) (rights, cluster []string) {
 	t.Helper()
 	guide, err := os.ReadFile("../../docs/projections.md")
 	require.NoError(t, err)
-	_, rules, found := strings.Cut(string(guide), "ACL SETUSER foldstream on >secret ")
-	require.True(t, found)
-	rules, _, _ = strings.Cut(rules, "```")
-	return strings.Fields(rules)
+	between := func(begin, end string) []string {
+		_, rules, found := strings.Cut(string(guide), begin)
+		require.True(t, found)
+		rules, _, _ = strings.Cut(rules, end)
+		return strings.Fields(rules)
+	}
+	return between("ACL SETUSER foldstream on >secret ", "```"), between("A Redis Cluster needs `", "`")
 }
 
 // What the guide says is enough, and without any one of the commands something
@@ -32,7 +36,8 @@ func documentedRights(t *testing.T) []string {
 func TestConformanceOverTLSWithTheDocumentedRights(t *testing.T) {
 	t.Parallel()
 	srv := redistest.StartTLS(t)
-	admin, rights := srv.Client(t), documentedRights(t)
+	admin := srv.Client(t)
+	rights, _ := documentedRights(t)
 	rdb := srv.User(t, "foldstream", "secret", rights...)
 	t.Cleanup(func() { // when all has been tried
 		stats, err := admin.Info(context.Background(), "commandstats").Result()

@@ -16,12 +16,13 @@ import (
 	"github.com/foldstream/foldstream/projection/redisview"
 )
 
-func TestConformanceOnACluster(t *testing.T) {
+func TestConformanceOnAClusterWithTheDocumentedRights(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.StartCluster(t, 3)
+	rights, more := documentedRights(t)
+	rdb := redistest.StartClusterNodes(t, 3).User(t, "foldstream", "secret", append(rights, more...)...)
 	var used atomic.Int64
 	projectiontest.RunViewStore(t, func(*testing.T) projection.ViewStore {
-		return redisview.New(rdb, &redisview.Options{Prefix: fmt.Sprint("t", used.Add(1), ":")})
+		return redisview.New(rdb, &redisview.Options{Prefix: fmt.Sprint("shop:t", used.Add(1), ":")})
 	})
 }
 
