@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -46,10 +47,26 @@ func (rd *reader) reserve(lanes int) bool {
 	}
 }
 
+// lockSoon is lock for those who can do without: a reader may hold its lock for
+// as long as a view store hangs.
+func (rd *reader) lockSoon() bool {
+	rd.wanted.Add(1)
+	defer rd.wanted.Add(-1)
+	for range 50 {
+		if rd.mu.TryLock() {
+			return true
+		}
+		time.Sleep(lockPause)
+	}
+	return false
+}
+
 // adopt adds lanes that have everything up to their pushed positions, if this
 // reader is level and remembers what they lack.
 func (rd *reader) adopt(ctx context.Context, lanes []*lane) bool {
-	rd.lock()
+	if !rd.lockSoon() {
+		return false
+	}
 	defer rd.mu.Unlock()
 	if rd.stopped || !rd.live {
 		return false

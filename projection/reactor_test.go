@@ -294,5 +294,7 @@ func TestPartsOfReactorsAreForReactors(t *testing.T) {
 	} {
 		require.Panics(t, func() { projection.New("view", events, parts...) })
 	}
-	require.Panics(t, func() { projection.NewReactor("mails", events, nil, projection.MaxAttempts(0), projection.React(box.send)) })
+	require.Panics(t, func() {
+		projection.NewReactor("mails", events, nil, projection.MaxAttempts(0), projection.React(box.send))
+	})
 }
