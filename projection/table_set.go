@@ -11,15 +11,15 @@ func (s *Set) newTable(int, bool) table {
 	return &setMembers{members: members{name: s.name, at: make(map[[2]string]int)}}
 }
 
-func (x *setMembers) flush(b *Batch) error {
-	entries := x.takeOff()
-	x.out = x.out[:0]
+func (s *setMembers) flush(b *Batch) error {
+	entries := s.takeOff()
+	s.out = s.out[:0]
 	for i := range entries {
 		e := &entries[i]
-		x.out = append(x.out, SetChange{Key: e.Key, Member: e.Member, Remove: e.Remove})
+		s.out = append(s.out, SetChange{Key: e.Key, Member: e.Member, Remove: e.Remove})
 	}
-	if len(x.out) > 0 {
-		b.Sets = append(b.Sets, SetChanges{Collection: x.name, Changes: x.out})
+	if len(s.out) > 0 {
+		b.Sets = append(b.Sets, SetChanges{Collection: s.name, Changes: s.out})
 	}
 	return nil
 }
