@@ -132,7 +132,8 @@ func Definition(n int) Part {
 // the event, given the one before or the zero value of T. It may return
 // [ErrDeleteDocument] to remove it. fold must depend on nothing but its
 // arguments, so that a rebuild gives the same again, and must not change what
-// the document before refers to, such as a map.
+// the document before or the event refers to, such as a map: the event may be
+// on its way to other views as well, and what it refers to, too.
 //
 // The key is the id of the event's aggregate unless [Key] or [Keys] says
 // otherwise. An error or a panic of fold parks the event, see [Runner.Parked].
