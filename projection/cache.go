@@ -20,6 +20,7 @@ type cached[V any] struct {
 	complete bool
 	hits     int64 // wanted and here, or known not to be stored
 	misses   int64 // wanted and loaded
+	expiry   expiry[V]
 }
 
 type cacheEntry[V any] struct {
@@ -43,6 +44,9 @@ func (c *cached[V]) want(o *op) {
 		hash = hashOf(o.key)
 	}
 	e := c.entries.find(hash, o.key)
+	if e != nil && c.expiry.ttl > 0 {
+		c.renew(e)
+	}
 	if e == nil {
 		e = &cacheEntry[V]{hash: hash}
 		e.keep(o.key)
@@ -56,6 +60,7 @@ func (c *cached[V]) want(o *op) {
 			c.misses++
 			c.hits-- // taken back below
 		}
+		c.expiry.never(e) // what is not stored cannot expire
 	}
 	c.hits++
 	e.used = true
@@ -96,6 +101,7 @@ func (c *cached[V]) takeOff() []*cacheEntry[V] {
 	for _, e := range c.flying {
 		e.dirty, e.flying = false, true
 	}
+	c.expiry.written(c.flying)
 	return c.flying
 }
 
@@ -129,6 +135,7 @@ func (c *cached[V]) evict(keep int) {
 			c.ring[c.hand], c.ring[last] = c.ring[last], nil
 			c.ring = c.ring[:last]
 			c.entries.remove(e.hash, e)
+			c.expiry.forget(e)
 		}
 	}
 }

@@ -37,6 +37,7 @@ type Collection[T any] struct {
 func NewCollection[T any](store ViewStore, name string, enc Encoding, opts *TargetOptions) *Collection[T] {
 	c := &Collection[T]{enc: enc}
 	c.init(store, name, opts)
+	c.layOut()
 	return c
 }
 

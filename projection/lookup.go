@@ -45,6 +45,9 @@ func IndexBy[T any](l *Lookup[T], listings func(key string, doc T) []Listing) Pa
 		if _, err := p.target(l, true); err != nil {
 			return err
 		}
+		if l.of.ttl > 0 {
+			return fmt.Errorf("%q looks up documents of %q, which expire: it would go on listing them; leave out the TTL or the lookup", l.name, l.of.name)
+		}
 		p.finish = append(p.finish, func() error { return list(p, l, listings) })
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -12,7 +13,7 @@ import (
 func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err error) {
 	v, err = f.p.store.Active(ctx, f.p.name)
 	if err == nil && (v.Definition == f.p.definition || f.p.reactor != nil) {
-		return v, true, nil
+		return v, true, f.p.sameLayout(v)
 	}
 	if err != nil && !errors.Is(err, ErrNotBuilt) {
 		return v, false, err
@@ -30,6 +31,28 @@ func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err er
 	}
 	v, err = f.p.nextVersion(ctx, &f.r.opts)
 	return v, false, err
+}
+
+// sameLayout refuses a version that stores documents in another way. Two
+// programs of one definition must not replace each other's versions.
+func (p *Projection) sameLayout(v VersionInfo) error {
+	if slices.Equal(v.PerKey, p.perKey()) {
+		return nil
+	}
+	return fmt.Errorf("%w: view %q, version %d, has the collections %q stored per key, the program wants %q; raise projection.Definition, or rebuild it",
+		ErrDefinitionChanged, p.name, v.Number, v.PerKey, p.perKey())
+}
+
+// perKey returns what goes into [VersionInfo.PerKey].
+func (p *Projection) perKey() []string {
+	var names []string
+	for _, t := range p.targets {
+		if t.base().perKey {
+			names = append(names, t.base().name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // nextVersion returns the version that is being built, which is made if there
@@ -50,7 +73,7 @@ func (p *Projection) tryNextVersion(ctx context.Context, opts *Options, taken in
 	if err != nil {
 		return VersionInfo{}, err
 	}
-	next := VersionInfo{Number: taken + 1, Partitions: opts.Partitions, Definition: p.definition, Created: time.Now().UTC()}
+	next := VersionInfo{Number: taken + 1, Partitions: opts.Partitions, Definition: p.definition, PerKey: p.perKey(), Created: time.Now().UTC()}
 	active := 0
 	for _, v := range versions {
 		if v.Active {
@@ -60,7 +83,7 @@ func (p *Projection) tryNextVersion(ctx context.Context, opts *Options, taken in
 	}
 	if n := len(versions); n > 0 {
 		last := versions[n-1]
-		if last.Number > active && last.Definition == p.definition && !last.Built {
+		if last.Number > active && last.Definition == p.definition && p.sameLayout(last) == nil && !last.Built {
 			return last, nil // goes on where it stopped
 		}
 	}

@@ -220,6 +220,9 @@ func OnCount[E any](c *Counters, deltas func(event E, m Meta) []Delta) Part {
 // is fresh must not be there yet.
 func (p *Projection) target(t bound, fresh bool) (int, error) {
 	base := t.base()
+	if base.err != nil {
+		return 0, base.err
+	}
 	if base.view != p.name {
 		return 0, fmt.Errorf("%q belongs to view %q; set View in its options", base.name, base.view)
 	}

@@ -53,7 +53,11 @@ type documents[T any] struct {
 }
 
 func (c *Collection[T]) newTable(limit int, careful bool) table {
-	return &documents[T]{cached: newCached[T](c.name, limit), enc: c.enc, check: careful}
+	d := &documents[T]{cached: newCached[T](c.name, limit), enc: c.enc, check: careful}
+	if c.ttl > 0 {
+		d.expiry = newExpiry[T](c.ttl)
+	}
+	return d
 }
 
 func (d *documents[T]) load(ctx context.Context, s Session) error {
@@ -66,7 +70,12 @@ func (d *documents[T]) load(ctx context.Context, s Session) error {
 	}
 	for i, data := range found {
 		e := d.loading[i]
+		if d.expiry.ttl > 0 {
+			var none T
+			e.value, e.exists = none, false // or what has expired would stay
+		}
 		if data != nil {
+			d.expiry.read(e)
 			if err := d.enc.Unmarshal(data, &e.value); err != nil {
 				return fmt.Errorf("document %q of %s does not fit %T: %w; rebuild the view", e.key, d.name, e.value, err)
 			}
@@ -146,7 +155,7 @@ func (d *documents[T]) flush(b *Batch) error {
 		d.encoded, d.size = len(d.puts), len(d.buf)
 	}
 	if len(d.puts)+len(d.delete) > 0 {
-		b.Documents = append(b.Documents, DocumentChanges{Collection: d.name, Put: d.puts, Delete: d.delete})
+		b.Documents = append(b.Documents, DocumentChanges{Collection: d.name, TTL: d.expiry.ttl, Put: d.puts, Delete: d.delete})
 	}
 	return nil
 }

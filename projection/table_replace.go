@@ -4,11 +4,11 @@ import "context"
 
 // entry returns what is kept under a key, or a new one.
 func (c *cached[V]) entry(key string) *cacheEntry[V] {
-	known := c.complete
-	c.complete = true // so that want has nothing loaded
+	known, ttl := c.complete, c.expiry.ttl
+	c.complete, c.expiry.ttl = true, 0 // so that want has nothing loaded
 	o := op{key: key}
 	c.want(&o)
-	c.complete = known
+	c.complete, c.expiry.ttl = known, ttl
 	return o.slot.(*cacheEntry[V])
 }
 

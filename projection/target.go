@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -14,6 +15,19 @@ type TargetOptions struct {
 	// View is the name of the projection that fills it; the target's own name
 	// by default. Several targets of one view change in one atomic step.
 	View string
+	// PerKey has each document of a collection stored under a key of its own
+	// instead of in one place with the others of its partition. That takes
+	// more memory and time, and is what TTL needs.
+	PerKey bool
+	// TTL is how long a document lives after the last commit that wrote it, by
+	// the view store's time; 0 is for good. It needs PerKey.
+	//
+	// One that has expired is not there for readers, nor for folds: the next
+	// event begins with the zero value. Whether an event finds the document
+	// before it depends on when it is applied, so a rebuild, which applies
+	// years in seconds, and after which every document lives for TTL again,
+	// may give another view. Use it where that does not matter.
+	TTL time.Duration
 }
 
 // target is what collections, indexes, sets, counters and lookups have in
@@ -24,6 +38,10 @@ type target struct {
 	name  string
 	feed  feed
 
+	perKey bool
+	ttl    time.Duration
+	err    error // why it cannot be used
+
 	looking chan struct{} // has one unless a waiter asks the view store for all
 }
 
@@ -31,8 +49,27 @@ func (t *target) init(store ViewStore, name string, opts *TargetOptions) {
 	t.store, t.name, t.view = store, name, name
 	t.looking = make(chan struct{}, 1)
 	t.looking <- struct{}{}
-	if opts != nil && opts.View != "" {
+	if opts == nil {
+		return
+	}
+	if opts.View != "" {
 		t.view = opts.View
+	}
+	t.perKey, t.ttl = opts.PerKey, opts.TTL
+	if t.perKey || t.ttl != 0 {
+		t.err = fmt.Errorf("projection: %q: PerKey and TTL are for collections of documents; leave them out", name)
+	}
+}
+
+// layOut accepts what the options say about how documents are stored.
+func (t *target) layOut() {
+	switch {
+	case t.ttl < 0:
+		t.err = fmt.Errorf("projection: %q: documents cannot live for %v; 0 is for good", t.name, t.ttl)
+	case t.ttl > 0 && !t.perKey:
+		t.err = fmt.Errorf("projection: %q: documents that expire need PerKey", t.name)
+	default:
+		t.err = nil
 	}
 }
 
@@ -53,6 +90,9 @@ const (
 // fresh waits until the partitions of keys have reached what ctx asks for,
 // and adds them to what a watched query depends on.
 func (t *target) fresh(ctx context.Context, keys ...string) error {
+	if t.err != nil {
+		return t.err
+	}
 	if want := eventstore.AfterFromContext(ctx); want > 0 {
 		for _, key := range keys {
 			if err := t.wait(ctx, want, func(n int) int { return PartitionOf(key, n) }); err != nil {
@@ -204,6 +244,9 @@ func pause(ctx context.Context, ch <-chan struct{}, d time.Duration) error {
 
 // freshAll is fresh for every partition.
 func (t *target) freshAll(ctx context.Context) error {
+	if t.err != nil {
+		return t.err
+	}
 	if want := eventstore.AfterFromContext(ctx); want > 0 {
 		for i, n := 0, 1; i < n; i++ {
 			if err := t.wait(ctx, want, func(partitions int) int {

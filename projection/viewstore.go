@@ -136,12 +136,16 @@ type Session interface {
 
 // VersionInfo describes a version of a view.
 type VersionInfo struct {
-	Number     int       `json:"number"` // 1, 2, 3 …
-	Partitions int       `json:"partitions"`
-	Definition int       `json:"definition"` // see [Definition]
-	Created    time.Time `json:"created"`
-	Built      bool      `json:"built,omitempty"` // was active at some time
-	Active     bool      `json:"-"`
+	Number     int `json:"number"` // 1, 2, 3 …
+	Partitions int `json:"partitions"`
+	Definition int `json:"definition"` // see [Definition]
+	// PerKey names the collections whose documents are each stored under a key
+	// of its own, sorted. Only those can expire. A store in which it makes no
+	// difference keeps the names.
+	PerKey  []string  `json:"perKey,omitempty"`
+	Created time.Time `json:"created"`
+	Built   bool      `json:"built,omitempty"` // was active at some time
+	Active  bool      `json:"-"`
 }
 
 // A Checkpoint says how far a partition is.
@@ -164,8 +168,13 @@ type Batch struct {
 // in Delete, once.
 type DocumentChanges struct {
 	Collection string
-	Put        []KeyValue
-	Delete     []string
+	// TTL is how long what is put lives, counted from the commit by the store's
+	// time; 0 is for good. What has expired is not there for any reader. A
+	// Commit with a TTL for a collection that is not in [VersionInfo.PerKey]
+	// fails and changes nothing.
+	TTL    time.Duration
+	Put    []KeyValue
+	Delete []string
 }
 
 // KeyValue is a document as it is stored.

@@ -2,6 +2,8 @@ package memview
 
 import (
 	"bytes"
+	"maps"
+	"time"
 
 	"github.com/foldstream/foldstream/projection"
 )
@@ -9,19 +11,22 @@ import (
 // A partition holds what one session writes. The store's lock guards it.
 type partition struct {
 	checkpoint projection.Checkpoint
-	documents  map[string]map[string][]byte // by collection and key
-	counters   map[string]map[string]int64  // by collection and key
+	documents  map[string]map[string]document // by collection and key
+	counters   map[string]map[string]int64    // by collection and key
 	indexes    map[indexKey]map[string]float64
 	sets       map[indexKey]map[string]struct{}
 	parked     map[string][]byte // by stream
+	perKey     []string          // collections whose documents may expire
+	writes     int               // of such since the last sweep
 }
 
 // indexKey is one key of an index or a set.
 type indexKey struct{ collection, key string }
 
-func newPartition() *partition {
+func newPartition(perKey []string) *partition {
 	return &partition{
-		documents: make(map[string]map[string][]byte),
+		perKey:    perKey,
+		documents: make(map[string]map[string]document),
 		counters:  make(map[string]map[string]int64),
 		indexes:   make(map[indexKey]map[string]float64),
 		sets:      make(map[indexKey]map[string]struct{}),
@@ -29,8 +34,45 @@ func newPartition() *partition {
 	}
 }
 
+// A document expires unless that is the zero time.
+type document struct {
+	value   []byte
+	expires time.Time
+}
+
+func (d *document) expired() bool { return !d.expires.IsZero() && !time.Now().Before(d.expires) }
+
 func (p *partition) document(collection, key string) []byte {
-	return bytes.Clone(p.documents[collection][key])
+	d := p.documents[collection][key]
+	if d.expired() {
+		return nil
+	}
+	return bytes.Clone(d.value)
+}
+
+func (p *partition) applyDocuments(c *projection.DocumentChanges) {
+	docs := under(p.documents, c.Collection)
+	var expires time.Time
+	if c.TTL > 0 {
+		expires = time.Now().Add(c.TTL)
+		p.sweep(docs, len(c.Put))
+	}
+	for _, kv := range c.Put {
+		docs[kv.Key] = document{append(make([]byte, 0, len(kv.Value)), kv.Value...), expires}
+	}
+	for _, key := range c.Delete {
+		delete(docs, key)
+	}
+}
+
+// sweep removes what has expired, once for as many writes as there are
+// documents.
+func (p *partition) sweep(docs map[string]document, writes int) {
+	if p.writes += writes; p.writes < len(docs) {
+		return
+	}
+	p.writes = 0
+	maps.DeleteFunc(docs, func(_ string, d document) bool { return d.expired() })
 }
 
 func (p *partition) allParked() map[string][]byte {
@@ -43,14 +85,8 @@ func (p *partition) allParked() map[string][]byte {
 
 // apply makes the changes of b, of which nothing is kept.
 func (p *partition) apply(b *projection.Batch) {
-	for _, c := range b.Documents {
-		docs := under(p.documents, c.Collection)
-		for _, kv := range c.Put {
-			docs[kv.Key] = append(make([]byte, 0, len(kv.Value)), kv.Value...)
-		}
-		for _, key := range c.Delete {
-			delete(docs, key)
-		}
+	for i := range b.Documents {
+		p.applyDocuments(&b.Documents[i])
 	}
 	for _, c := range b.Counters {
 		counts := under(p.counters, c.Collection)
@@ -96,8 +132,11 @@ func under[K, L comparable, V any](m map[K]map[L]V, key K) map[L]V {
 func (p *partition) items() []projection.Item {
 	var items []projection.Item
 	for coll, docs := range p.documents {
-		for key, v := range docs {
-			items = append(items, projection.Item{Kind: projection.ItemDocument, Collection: coll, Key: key, Value: bytes.Clone(v)})
+		for key, d := range docs {
+			if d.expired() {
+				continue
+			}
+			items = append(items, projection.Item{Kind: projection.ItemDocument, Collection: coll, Key: key, Value: bytes.Clone(d.value)})
 		}
 	}
 	for coll, counts := range p.counters {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/foldstream/foldstream/projection"
@@ -108,7 +109,7 @@ func (s *session) Commit(ctx context.Context, b *projection.Batch) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	if err := check(b, s.checkpoint); err != nil {
+	if err := s.part.check(b); err != nil {
 		return fmt.Errorf("memview: commit to %s: %w", s.name, err)
 	}
 	s.part.apply(b)
@@ -117,9 +118,14 @@ func (s *session) Commit(ctx context.Context, b *projection.Batch) error {
 }
 
 // check refuses a batch that no store can apply.
-func check(b *projection.Batch, at projection.Checkpoint) error {
-	if b.Position < at.Position {
-		return fmt.Errorf("position %d is lower than the checkpoint's %d", b.Position, at.Position)
+func (p *partition) check(b *projection.Batch) error {
+	if at := p.checkpoint.Position; b.Position < at {
+		return fmt.Errorf("position %d is lower than the checkpoint's %d", b.Position, at)
+	}
+	for i := range b.Documents {
+		if c := &b.Documents[i]; c.TTL != 0 && (c.TTL < 0 || !slices.Contains(p.perKey, c.Collection)) {
+			return fmt.Errorf("documents %q cannot expire after %v: they are not stored per key in this version", c.Collection, c.TTL)
+		}
 	}
 	for _, c := range b.Indexes {
 		for _, e := range c.Entries {

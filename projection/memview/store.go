@@ -115,9 +115,10 @@ func (s *Store) CreateVersion(ctx context.Context, view string, info projection.
 		return fmt.Errorf("memview: view %q version %d: %w", view, info.Number, projection.ErrVersionExists)
 	}
 	info.Active, info.Built = false, false
+	info.PerKey = slices.Clone(info.PerKey)
 	ver := &version{info: info, partitions: make([]*partition, info.Partitions)}
 	for i := range ver.partitions {
-		ver.partitions[i] = newPartition()
+		ver.partitions[i] = newPartition(info.PerKey)
 	}
 	v.versions[info.Number] = ver
 	return nil

@@ -40,7 +40,7 @@ type suite struct {
 func RunViewStore(t *testing.T, open func(t *testing.T) projection.ViewStore) {
 	t.Helper()
 	for _, group := range [][]clause{
-		versionClauses, leaseClauses, noteClauses, commitClauses, fenceClauses, sessionClauses, readClauses, topClauses, indexClauses, setClauses,
+		versionClauses, leaseClauses, noteClauses, commitClauses, fenceClauses, sessionClauses, readClauses, topClauses, indexClauses, setClauses, perKeyClauses,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package redisview
 
 import (
+	"time"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/foldstream/foldstream/eventstore/codec"
@@ -17,6 +19,10 @@ type CollectionOptions struct {
 	// Encoding of documents; MessagePack with named fields by default, see
 	// [codec.Msgpack].
 	Encoding projection.Encoding
+	// PerKey stores each document of a collection under a key of its own, and
+	// TTL lets it expire; see [projection.TargetOptions].
+	PerKey bool
+	TTL    time.Duration
 }
 
 // NewCollection returns the documents of type T that are kept under a name in
@@ -55,7 +61,7 @@ func (o *CollectionOptions) store(rdb redis.UniversalClient) (*Store, *projectio
 	if o == nil {
 		return New(rdb, nil), nil
 	}
-	return New(rdb, &o.Options), &projection.TargetOptions{View: o.View}
+	return New(rdb, &o.Options), &projection.TargetOptions{View: o.View, PerKey: o.PerKey, TTL: o.TTL}
 }
 
 // SamePlace reports whether other keeps its views in the same Redis under the

@@ -36,7 +36,7 @@ func (se *session) commit(ctx context.Context, b *projection.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := check(b, se.Checkpoint().Position); err != nil {
+	if err := se.writer.check(b, se.Checkpoint().Position); err != nil {
 		return err
 	}
 	se.writer.batch(b)
@@ -44,9 +44,14 @@ func (se *session) commit(ctx context.Context, b *projection.Batch) error {
 }
 
 // check refuses a batch that cannot be applied, before anything is sent.
-func check(b *projection.Batch, at eventstore.Position) error {
+func (w *writer) check(b *projection.Batch, at eventstore.Position) error {
 	if b.Position < at {
 		return fmt.Errorf("the checkpoint is at %d already", at)
+	}
+	for i := range b.Documents {
+		if c := &b.Documents[i]; c.TTL != 0 && (c.TTL < 0 || !w.isPerKey(c.Collection)) {
+			return fmt.Errorf("documents %q cannot expire after %v: they are not stored per key in this version", c.Collection, c.TTL)
+		}
 	}
 	for _, c := range b.Indexes {
 		for i := range c.Entries {

@@ -17,13 +17,15 @@
 // leases are escaped: %, :, { and } are written as % and two hexadecimal
 // digits.
 //
-//	{<view>}:active                    the version that is read, as version:partitions:definition
+//	{<view>}:active                    the version that is read, as version:partitions:definition,
+//	                                   and the collections stored per key, each after a colon
 //	{<view>}:versions                  hash: version -> JSON
 //	{<view>}:lease:<name>              the owner of a lease
 //	{<view>}:notes                     hash: note -> when it expires:value
 //	views                              set: names of views, some of which may have no version
 //	{<view>:pNN}:vK:ck                 checkpoint of partition NN of version K, as epoch:position
 //	{<view>:pNN}:vK:d:<collection>     hash: key -> document
+//	{<view>:pNN}:vK:x:<collection>:<key>  a document of a collection that is stored per key
 //	{<view>:pNN}:vK:c:<collection>     hash: key -> counter
 //	{<view>:pNN}:vK:r:<collection>     sorted set: counters by their negated value, so that
 //	                                   equal ones come by key

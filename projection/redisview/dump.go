@@ -83,7 +83,18 @@ func (s *Store) dump(ctx context.Context, view string, version int, yield func(p
 	if err != nil {
 		return err
 	}
+	stopped := false
+	err = s.dumpPerKey(ctx, view, &r, func(item projection.Item) bool {
+		stopped = !yield(item)
+		return !stopped
+	})
+	if err != nil {
+		return fmt.Errorf("redisview: dump of view %q version %d: %w", view, version, err)
+	}
 	for p := range r.Partitions {
+		if stopped {
+			return nil
+		}
 		for item, err := range s.items(ctx, s.base(view, version, p)) {
 			if err != nil {
 				return fmt.Errorf("redisview: dump of view %q version %d partition %d: %w", view, version, p, err)

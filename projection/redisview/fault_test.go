@@ -263,8 +263,10 @@ func TestDroppingLeavesNoKeyBehind(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Start(t).Client(t)
 	store := redisview.New(rdb, nil)
-	create(t, store)
+	perKey := projection.VersionInfo{Number: 1, Partitions: 1, PerKey: []string{"docs"}}
+	require.NoError(t, store.CreateVersion(t.Context(), view, perKey))
 	b := sized(1, 3000)
+	b.Documents = append(b.Documents, projection.DocumentChanges{Collection: "others", Put: b.Documents[0].Put})
 	b.Parked = []projection.ParkedChange{{Stream: "s", Data: []byte("x")}}
 	var entries []projection.Entry
 	for i := range 5000 { // more than a session remembers

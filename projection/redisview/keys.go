@@ -49,6 +49,7 @@ const (
 	parkedSuffix     = "parked"
 	registrySuffix   = "k"
 	documentPrefix   = "d:"
+	perKeyPrefix     = "x:"
 	counterPrefix    = "c:"
 	rankingPrefix    = "r:"
 	indexPrefix      = "i:"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -15,19 +16,30 @@ import (
 // A pointer says which version is read.
 type pointer struct {
 	version, partitions, definition int
+	perKey                          []string // collections, see [projection.VersionInfo]
+	text                            string   // as it is stored
 	bases                           []string // of the partitions' keys
 }
 
-func (p *pointer) text() string {
-	return fmt.Sprintf("%d:%d:%d", p.version, p.partitions, p.definition)
+// pointerText returns a pointer as it is stored.
+func pointerText(v *projection.VersionInfo) string {
+	text := fmt.Sprintf("%d:%d:%d", v.Number, v.Partitions, v.Definition)
+	for _, name := range v.PerKey {
+		text += ":" + escape(name)
+	}
+	return text
 }
 
 func (s *Store) parsePointer(view, text string) (*pointer, error) {
-	ns, err := numbers(text, 3)
+	parts := strings.Split(text, ":")
+	ns, err := numbers(strings.Join(parts[:min(len(parts), 3)], ":"), 3)
 	if err != nil || ns[0] < 1 || ns[1] < 1 || max(ns[0], ns[1], ns[2]) > math.MaxInt32 {
 		return nil, &malformedError{s.activeKey(view), text, "a pointer (version:partitions:definition)"}
 	}
-	p := &pointer{version: int(ns[0]), partitions: int(ns[1]), definition: int(ns[2])}
+	p := &pointer{version: int(ns[0]), partitions: int(ns[1]), definition: int(ns[2]), text: text}
+	for _, name := range parts[3:] {
+		p.perKey = append(p.perKey, unescape(name))
+	}
 	p.bases = make([]string, p.partitions)
 	for i := range p.bases {
 		p.bases[i] = s.base(view, p.version, i)
@@ -101,7 +113,7 @@ func (s *Store) read(ctx context.Context, view string, queue func(redis.Pipeline
 
 // still returns p if the pointer is what it was, and the new one otherwise.
 func (s *Store) still(view string, p *pointer, get *redis.StringCmd) (*pointer, error) {
-	if text, err := get.Result(); err == nil && text == p.text() {
+	if text, err := get.Result(); err == nil && text == p.text {
 		return p, nil
 	}
 	return s.see(view, get)
@@ -147,23 +159,10 @@ func (s *Store) Checkpoint(ctx context.Context, view, key string) (projection.Ch
 	return ck, nil
 }
 
-// Documents implements [projection.Reader].
-func (s *Store) Documents(ctx context.Context, view, collection string, keys []string) ([][]byte, error) {
-	docs := make([][]byte, len(keys))
-	err := s.lookup(ctx, view, documentPrefix+escape(collection), keys, func(i int, v string) error {
-		docs[i] = []byte(v)
-		return nil
-	})
-	if err != nil {
-		return nil, failed(fmt.Sprintf("documents %q", collection), view, err)
-	}
-	return docs, nil
-}
-
 // Counts implements [projection.Reader].
 func (s *Store) Counts(ctx context.Context, view, collection string, keys []string) ([]int64, error) {
 	counts := make([]int64, len(keys))
-	err := s.lookup(ctx, view, counterPrefix+escape(collection), keys, func(i int, v string) (err error) {
+	err := s.lookup(ctx, view, keys, fields(ctx, counterPrefix+escape(collection)), func(i int, v string) (err error) {
 		counts[i], err = parseCount(keys[i], v)
 		return err
 	})
@@ -179,14 +178,25 @@ type fetch struct {
 	values  *redis.SliceCmd
 }
 
+// An ask is a command that gets the values of keys of one partition, which is
+// where base says.
+type ask func(pipe redis.Pipeliner, p *pointer, base string, keys []string) *redis.SliceCmd
+
+// fields asks for fields of a hash.
+func fields(ctx context.Context, suffix string) ask {
+	return func(pipe redis.Pipeliner, _ *pointer, base string, keys []string) *redis.SliceCmd {
+		return pipe.HMGet(ctx, base+suffix, keys...)
+	}
+}
+
 // lookup calls found for each key that there is, with one command for each
 // partition.
-func (s *Store) lookup(ctx context.Context, view, suffix string, keys []string, found func(int, string) error) error {
+func (s *Store) lookup(ctx context.Context, view string, keys []string, ask ask, found func(int, string) error) error {
 	var fetches []fetch
 	err := s.read(ctx, view, func(pipe redis.Pipeliner, p *pointer) {
 		fetches = fetches[:0]
 		if len(keys) == 1 {
-			fetches = append(fetches, fetch{one, pipe.HMGet(ctx, p.base(keys[0])+suffix, keys...)})
+			fetches = append(fetches, fetch{one, ask(pipe, p, p.base(keys[0]), keys)})
 			return
 		}
 		indexes := make([][]int, p.partitions)
@@ -196,7 +206,7 @@ func (s *Store) lookup(ctx context.Context, view, suffix string, keys []string, 
 		}
 		for part, is := range indexes {
 			if len(is) > 0 {
-				fetches = append(fetches, fetch{is, pipe.HMGet(ctx, p.bases[part]+suffix, pick(keys, is)...)})
+				fetches = append(fetches, fetch{is, ask(pipe, p, p.bases[part], pick(keys, is))})
 			}
 		}
 	})

@@ -99,6 +99,7 @@ func (se *session) confirm(ctx context.Context, view string, version, partition 
 	case err == nil && partition >= r.Partitions:
 		err = fmt.Errorf("no such partition: there are %d", r.Partitions)
 	case err == nil:
+		se.writer.perKey = r.PerKey
 		return nil
 	case !errors.Is(err, projection.ErrNoVersion):
 		return err // it may well be there

@@ -79,7 +79,10 @@ func allBytes(all map[string]string) map[string][]byte {
 // Documents implements [projection.Session].
 func (se *session) Documents(ctx context.Context, collection string, keys []string) ([][]byte, error) {
 	docs := make([][]byte, len(keys))
-	err := se.lookup(ctx, documentPrefix, collection, keys, func(i int, v string) error {
+	get := func(pipe redis.Pipeliner) *redis.SliceCmd {
+		return getDocuments(ctx, pipe, se.base, collection, se.writer.isPerKey(collection), keys)
+	}
+	err := se.lookup(ctx, keys, get, func(i int, v string) error {
 		docs[i] = []byte(v)
 		return nil
 	})
@@ -92,7 +95,10 @@ func (se *session) Documents(ctx context.Context, collection string, keys []stri
 // Counts implements [projection.Session].
 func (se *session) Counts(ctx context.Context, collection string, keys []string) ([]int64, error) {
 	counts := make([]int64, len(keys))
-	err := se.lookup(ctx, counterPrefix, collection, keys, func(i int, v string) (err error) {
+	get := func(pipe redis.Pipeliner) *redis.SliceCmd {
+		return pipe.HMGet(ctx, se.base+counterPrefix+escape(collection), keys...)
+	}
+	err := se.lookup(ctx, keys, get, func(i int, v string) (err error) {
 		counts[i], err = parseCount(keys[i], v)
 		return err
 	})
@@ -102,11 +108,11 @@ func (se *session) Counts(ctx context.Context, collection string, keys []string)
 	return counts, nil
 }
 
-func (se *session) lookup(ctx context.Context, prefix, collection string, keys []string, found func(int, string) error) error {
+func (se *session) lookup(ctx context.Context, keys []string, get func(redis.Pipeliner) *redis.SliceCmd, found func(int, string) error) error {
 	var values *redis.SliceCmd
 	err := se.read(ctx, func(pipe redis.Pipeliner) {
 		if len(keys) > 0 {
-			values = pipe.HMGet(ctx, se.base+prefix+escape(collection), keys...)
+			values = get(pipe)
 		}
 	})
 	if err != nil || values == nil {

@@ -208,8 +208,7 @@ func (s *Store) Activate(ctx context.Context, view string, number int) error {
 		if err != nil {
 			return 0, err
 		}
-		p := pointer{version: number, partitions: r.Partitions, definition: r.Definition}
-		return s.run(ctx, activateScript, view, number, text, string(built), p.text())
+		return s.run(ctx, activateScript, view, number, text, string(built), pointerText(&r.VersionInfo))
 	})
 	if err != nil {
 		return fmt.Errorf("redisview: activate view %q version %d: %w", view, number, err)
@@ -250,10 +249,10 @@ func (s *Store) DropVersion(ctx context.Context, view string, number int) error 
 }
 
 func (s *Store) drop(ctx context.Context, view string, number int) error {
-	var count int
+	var dropped record
 	err := s.swap(ctx, view, number, func(r record, text string) (int, error) {
-		count = r.Partitions
 		r.Dropping = true
+		dropped = r
 		hidden, err := json.Marshal(r)
 		if err != nil {
 			return 0, err
@@ -267,10 +266,13 @@ func (s *Store) drop(ctx context.Context, view string, number int) error {
 	if err != nil {
 		return err
 	}
-	for p := range count {
+	for p := range dropped.Partitions {
 		if err := s.dropPartition(ctx, s.base(view, number, p)); err != nil {
 			return fmt.Errorf("partition %d: %w", p, err)
 		}
+	}
+	if err := s.dropPerKey(ctx, view, &dropped); err != nil {
+		return err
 	}
 	return s.rdb.HDel(ctx, s.versionsKey(view), strconv.Itoa(number)).Err()
 }

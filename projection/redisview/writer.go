@@ -15,6 +15,7 @@ const (
 // no allocation.
 type writer struct {
 	base   string
+	perKey []string  // collections whose documents are stored under keys of their own
 	cmds   [][]any   // the arguments of each command
 	args   []any     // of all commands, one after the other
 	scores []float64 // of counters
@@ -49,14 +50,26 @@ func (w *writer) release() {
 
 // open starts a command with any number of fields.
 func (w *writer) open(name, key string) {
-	w.name, w.key, w.start, w.fields = name, key, len(w.args), 0
-	w.args = append(w.args, name, key)
+	w.openKeys(name)
+	w.key = key
+	w.args = append(w.args, key)
+}
+
+// openKeys starts a command whose fields are keys.
+func (w *writer) openKeys(name string) {
+	w.name, w.key, w.start, w.fields = name, "", len(w.args), 0
+	w.args = append(w.args, name)
 }
 
 // field says that one more field was added to the command.
 func (w *writer) field() {
-	if w.fields++; w.fields == maxFields {
-		w.close()
+	if w.fields++; w.fields < maxFields {
+		return
+	}
+	w.close()
+	if w.key == "" {
+		w.openKeys(w.name)
+	} else {
 		w.open(w.name, w.key)
 	}
 }
@@ -89,6 +102,10 @@ func (w *writer) batch(b *projection.Batch) {
 }
 
 func (w *writer) documents(c *projection.DocumentChanges) {
+	if w.isPerKey(c.Collection) {
+		w.perKeyDocuments(c)
+		return
+	}
 	key := w.keyOf(documentPrefix + escape(c.Collection))
 	w.open("hset", key)
 	for i := range c.Put {
