@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/memstore"
 	"github.com/foldstream/foldstream/projection"
 	"github.com/foldstream/foldstream/projection/memview"
@@ -226,5 +228,69 @@ func TestSkippedEventsAreNotApplied(t *testing.T) {
 		tea, err := s.sales.Get(t.Context(), "tea")
 		require.NoError(t, err)
 		require.Equal(t, int64(6), tea)
+	})
+}
+
+// A deadEnd is an event store that can be made to answer nothing.
+type deadEnd struct {
+	*memstore.Store
+	dead atomic.Bool
+}
+
+var errDead = errors.New("no route to host")
+
+func (d *deadEnd) Head(ctx context.Context) (eventstore.Position, error) {
+	if d.dead.Load() {
+		return 0, errDead
+	}
+	return d.Store.Head(ctx)
+}
+
+func TestAnAdminSeesWhyAViewIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := &deadEnd{Store: memstore.New(nil)}
+		s := newShop(source, memview.New())
+		admin := projection.NewAdmin(s.views)
+		fill(t, source, 0, 5)
+		r := projection.NewRunner(source, &projection.Options{Owner: "old"}, s.projection())
+		stop := start(t, r)
+		require.NoError(t, r.WaitLevel(t.Context()))
+		require.NoError(t, stop())
+		time.Sleep(time.Minute) // its notes expire
+
+		source.dead.Store(true)
+		r = projection.NewRunner(source, &projection.Options{Owner: "old"}, s.projection())
+		stop = start(t, r)
+		time.Sleep(time.Minute)
+		v, err := admin.Show(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Len(t, v.Runners, 1)
+		assert.Equal(t, projection.StateRetrying, v.Runners[0].State)
+		require.ErrorContains(t, v.Runners[0].Source, "no route to host", "so that no lag is not taken for none")
+		source.dead.Store(false)
+		require.NoError(t, r.WaitLevel(t.Context()))
+		require.NoError(t, stop())
+
+		r = projection.NewRunner(source, &projection.Options{Owner: "new", StopOnNewDefinition: true}, s.projection(projection.Definition(2)))
+		require.ErrorIs(t, r.Run(t.Context()), projection.ErrDefinitionChanged)
+		time.Sleep(10 * time.Minute)
+		v, err = admin.Show(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Len(t, v.Runners, 1)
+		assert.Equal(t, projection.StateFailed, v.Runners[0].State)
+		require.ErrorContains(t, v.Runners[0].Err, "definition has changed")
+	})
+}
+
+func TestARequestToNobodyIsAnsweredSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		views := memview.New()
+		require.NoError(t, views.CreateVersion(t.Context(), "shop", projection.VersionInfo{Number: 1, Partitions: 1}))
+		began := time.Now()
+		_, err := projection.NewAdmin(views).Rebuild(t.Context(), "shop", nil)
+		require.ErrorIs(t, err, projection.ErrNotServed)
+		assert.Less(t, time.Since(began), 3*time.Second)
 	})
 }

@@ -42,6 +42,9 @@ func (a *Admin) SkipTo(ctx context.Context, view string, position eventstore.Pos
 // RebuildKeys folds what a view holds under some keys anew, see
 // [Runner.RebuildKeys]. The applications that have the keys' partitions do it.
 func (a *Admin) RebuildKeys(ctx context.Context, view string, keys ...string) error {
+	if _, err := a.versions(ctx, view); err != nil {
+		return err
+	}
 	v, err := a.store.Active(ctx, view)
 	if err != nil {
 		return err
@@ -126,6 +129,9 @@ func (a *Admin) ask(ctx context.Context, view string, r Request, progress func(P
 	return reply, nil
 }
 
+// nobodyTime is how long a request waits while no runner shows any sign of life.
+const nobodyTime = 2 * time.Second
+
 // follow waits for the end of a request.
 func (a *Admin) follow(ctx context.Context, view string, r Request, progress func(Progress)) (last Reply, err error) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
@@ -152,7 +158,8 @@ func (a *Admin) follow(ctx context.Context, view string, r Request, progress fun
 			}
 		case last.ID != "":
 			return last, fmt.Errorf("%s was at it and has gone silent: %w", last.Owner, ErrNotServed)
-		case notes[requestNote+r.ID] == nil && time.Since(r.At) > requestTTL:
+		case notes[requestNote+r.ID] == nil && time.Since(r.At) > requestTTL,
+			notes[requestNote+r.ID] != nil && len(runnersIn(notes)) == 0 && time.Since(r.At) > nobodyTime:
 			return last, a.unserved(notes, r)
 		}
 	}

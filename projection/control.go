@@ -3,7 +3,6 @@ package projection
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -131,18 +130,31 @@ func (f *follower) waitWhilePaused(ctx context.Context) (waited bool, err error)
 
 // publishStatus tells other processes what this one does for the view.
 func (f *follower) publishStatus(ctx context.Context) error {
+	return f.publishFor(ctx, max(f.r.opts.LeaseTTL, 3*time.Second))
+}
+
+func (f *follower) publishFor(ctx context.Context, ttl time.Duration) error {
 	head, err := f.r.store.Head(ctx)
-	if err != nil {
-		f.note(err)
-	}
 	st := f.status(ctx, head)
-	if err != nil {
-		st.Err = errors.Join(st.Err, err)
+	if err != nil && st.Source == nil {
+		st.Source = err // so that no lag is not taken for none
 	}
 	data, err := json.Marshal(st)
 	if err != nil {
 		return err
 	}
-	opts := &f.r.opts
-	return f.p.store.PutNote(ctx, f.p.name, statusNote+opts.Owner, data, max(opts.LeaseTTL, 3*time.Second))
+	return f.p.store.PutNote(ctx, f.p.name, statusNote+f.r.opts.Owner, data, ttl)
 }
+
+// tell publishes why the view is not followed now. An error is for nobody: the
+// view store may be what is away.
+func (f *follower) tell(ctx context.Context, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, tellTime)
+	defer cancel()
+	_ = f.publishFor(ctx, ttl)
+}
+
+const (
+	tellTime   = 500 * time.Millisecond
+	failureTTL = time.Hour // how long a failure can be seen, also after the process has ended
+)

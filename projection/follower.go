@@ -72,6 +72,7 @@ func (f *follower) run(ctx context.Context) error {
 			continue
 		case fatal(err):
 			f.fail(err)
+			f.tell(ctx, failureTTL)
 			log.Error("projection stopped", "error", err)
 			return fmt.Errorf("projection %q: %w", f.p.name, err)
 		}
@@ -79,6 +80,7 @@ func (f *follower) run(ctx context.Context) error {
 		f.note(err)
 		f.set(StateRetrying)
 		f.heed(err)
+		f.tell(ctx, max(f.r.opts.LeaseTTL, 2*maxBackoff))
 		log.Warn("projection tries again", "error", err)
 		if well {
 			backoff = f.r.opts.Backoff

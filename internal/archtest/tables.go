@@ -112,7 +112,7 @@ var thirdParty = []use{
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
 	{"benchmarks", []string{esdb, goRedis, grpc, msgp, protobuf}}, // its own servers of the protocol, to compare with
-	{"internal/cli", []string{kong, progressbar}},
+	{"internal/cli", []string{goRedis, kong, progressbar}},
 	{"internal/redistest", []string{goRedis}},
 }
 

@@ -1,5 +1,6 @@
 // Package cli is the command line of foldstream: serve puts EventStoreDB's
-// protocol in front of a store, streams reads and writes any EventStoreDB.
+// protocol in front of a store, streams reads and writes any EventStoreDB,
+// projections looks at the views of running applications and controls them.
 // What a command prints for programs goes to standard output; notes, logs and
 // errors go to standard error.
 package cli
@@ -22,13 +23,15 @@ import (
 )
 
 const summary = `foldstream turns a stream of facts into state. This program serves its event
-store to EventStoreDB clients, and works on the streams of any EventStoreDB.`
+store to EventStoreDB clients, works on the streams of any EventStoreDB, and on
+the views of running applications.`
 
 // commands are all of them.
 type commands struct {
-	Serve   serveCommand     `cmd:"" help:"Serve an event store to EventStoreDB clients."`
-	Streams streamsCommand   `cmd:"" help:"List, read, append, delete and follow the streams of an EventStoreDB."`
-	Version kong.VersionFlag `help:"Show the version and exit."`
+	Serve       serveCommand       `cmd:"" help:"Serve an event store to EventStoreDB clients."`
+	Streams     streamsCommand     `cmd:"" help:"List, read, append, delete and follow the streams of an EventStoreDB."`
+	Projections projectionsCommand `cmd:"" help:"List, show, rebuild, pause and mend the views of running applications."`
+	Version     kong.VersionFlag   `help:"Show the version and exit."`
 }
 
 // An opener opens a store, as esdbstore.Open does.

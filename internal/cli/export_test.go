@@ -6,6 +6,7 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbstore"
+	"github.com/foldstream/foldstream/projection"
 )
 
 // RunWith is Run with another way to open a store, in an empty environment.
@@ -15,3 +16,15 @@ func RunWith(ctx context.Context, args []string, in io.Reader, out, notes io.Wri
 
 // Redact is what errors show of a connection string.
 var Redact = redact
+
+// A RebuildBar shows a rebuild.
+type RebuildBar struct{ *rebuildBar }
+
+// NewRebuildBar returns one that draws if show is set.
+func NewRebuildBar(w io.Writer, show bool) RebuildBar { return RebuildBar{newRebuildBar(w, show)} }
+
+// At draws.
+func (b RebuildBar) At(p projection.Progress) { b.at(p) }
+
+// Done takes it away.
+func (b RebuildBar) Done() { b.done() }
