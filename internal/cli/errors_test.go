@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,7 +156,7 @@ func TestWrongUsageIsToldApart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for args, want := range map[string]string{
-		"":                                    "foldstream: expected one of \"serve\", \"streams\"\ntry: foldstream --help\n",
+		"":                                    "foldstream: expected one of \"serve\", \"streams\", \"projections\"\ntry: foldstream --help\n",
 		"nonsense":                            "unexpected argument nonsense\ntry: foldstream --help\n",
 		"streams":                             "expected one of",
 		"streams append s":                    "an event needs a type; give --type, such as order.placed\ntry: foldstream streams append --help\n",
@@ -194,12 +195,14 @@ func TestWrongUsageIsToldApart(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "serve", "streams", "streams list", "streams read", "streams append", "streams delete", "streams tail"} {
+	for _, command := range []string{"", "serve", "streams", "streams list", "streams read", "streams append", "streams delete", "streams tail",
+		"projections", "projections list", "projections show", "projections rebuild", "projections pause", "projections resume", "projections skip",
+		"projections rollback", "projections drop-version", "projections parked", "projections parked list", "projections parked show", "projections parked retry", "projections parked drop"} {
 		var out, notes bytes.Buffer
 		assert.Zero(t, cli.Run(t.Context(), append(strings.Fields(command), "--help"), strings.NewReader(""), &out, &notes), command)
 		assert.Empty(t, notes.String())
 		assert.Contains(t, out.String(), "Usage: foldstream "+command, command)
-		if command != "" && command != "streams" {
+		if !slices.Contains([]string{"", "streams", "projections", "projections parked"}, command) { // a group has none
 			assert.Contains(t, out.String(), "    foldstream "+command, "an example")
 		}
 	}
