@@ -23,11 +23,11 @@ type pointer struct {
 
 // pointerText returns a pointer as it is stored.
 func pointerText(v *projection.VersionInfo) string {
-	text := fmt.Sprintf("%d:%d:%d", v.Number, v.Partitions, v.Definition)
+	parts := []string{strconv.Itoa(v.Number), strconv.Itoa(v.Partitions), strconv.Itoa(v.Definition)}
 	for _, name := range v.PerKey {
-		text += ":" + escape(name)
+		parts = append(parts, escape(name))
 	}
-	return text
+	return strings.Join(parts, ":")
 }
 
 func (s *Store) parsePointer(view, text string) (*pointer, error) {
