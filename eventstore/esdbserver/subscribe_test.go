@@ -90,7 +90,8 @@ func TestSubscriptionsGoOnLive(t *testing.T) {
 func TestCaughtUpComesAgainAfterFallingBehind(t *testing.T) {
 	t.Parallel()
 	c := stubOf(t, memstore.New(nil))
-	for _, sub := range []subscribed{c.subscribe(ofStream("s", atEnd)), c.subscribe(ofAll(atEnd))} {
+	for _, what := range []change{ofStream("s", atEnd), ofAll(atEnd)} {
+		sub := c.subscribe(what) // in its turn: one that is not read falls behind
 		assert.Equal(t, around(), sub.next(2))
 		c.mustAppend("s", 32)
 		assert.NotContains(t, sub.next(32), "caught up")
