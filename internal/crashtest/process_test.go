@@ -37,6 +37,7 @@ type job struct {
 	Tape     string        // file that says how long the log is
 	LeaseTTL time.Duration // default leaseTTL
 	Rebuild  bool          // a second version of the view, if there is none
+	React    bool          // run the reactor instead of the views
 }
 
 // leaseTTL is short, so that there are many moments to be killed at.
@@ -83,7 +84,11 @@ func child(text string) error {
 	opts.Owner = fmt.Sprint("process ", os.Getpid())
 	opts.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	v := newViews(rdb, "")
-	runner := projection.NewRunner(store, opts, v.all...)
+	all := v.all
+	if j.React {
+		all = []*projection.Projection{newReactor(rdb)}
+	}
+	runner := projection.NewRunner(store, opts, all...)
 	go report(ctx, runner)
 	if j.Rebuild {
 		go rebuild(ctx, runner, v)
