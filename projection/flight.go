@@ -28,6 +28,9 @@ func (l *lane) full() bool {
 	if l.events >= l.pl.opts.BatchEvents {
 		return true
 	}
+	if l.effectsDone() {
+		return true // a crash would repeat all that is not stored
+	}
 	changes, bytes := len(l.changed), 0
 	for _, t := range l.tables {
 		changes += t.changes()
@@ -54,7 +57,7 @@ type sized interface{ bytes() int }
 
 // dirty reports whether there is something to write besides the checkpoint.
 func (l *lane) dirty() bool {
-	if len(l.changed) > 0 {
+	if len(l.changed) > 0 || l.effectsDone() {
 		return true
 	}
 	for _, t := range l.tables {
@@ -64,6 +67,9 @@ func (l *lane) dirty() bool {
 	}
 	return false
 }
+
+// effectsDone reports whether a reactor has done a slice that no commit holds.
+func (l *lane) effectsDone() bool { return l.pl.p.reactor != nil && l.events > 0 }
 
 // takeOff begins to store what has changed together with the checkpoint.
 func (l *lane) takeOff(ctx context.Context) error {
