@@ -42,6 +42,9 @@ func (l *lane) full() bool {
 	if !l.live {
 		limit *= replayFactor
 	}
+	if kept := l.pl.opts.cacheLimit(l.pl.version.Partitions); kept > 0 {
+		limit = min(limit, max(kept, minBatch)) // what is not stored yet cannot be forgotten
+	}
 	return changes >= limit || bytes >= l.pl.opts.BatchBytes
 }
 
@@ -50,6 +53,7 @@ func (l *lane) full() bool {
 const (
 	replayFactor  = 4
 	replayCommits = 2
+	minBatch      = 256 // changes, however small the cache is
 )
 
 // sized is a table that can say about how many bytes the next flush will hold.
