@@ -131,12 +131,32 @@ func (f *follower) rebuildView(ctx context.Context, o RebuildOptions) (RebuildRe
 	if holders[0] != opts.Owner {
 		return RebuildResult{}, fmt.Errorf("%w: %s is at it", ErrRunning, holders[0])
 	}
+	if err := f.stillActive(ctx, old.Number, v.Number); err != nil {
+		return RebuildResult{}, err
+	}
 	b.pl = f.newPipeline(v, true)
 	err = b.run(ctx)
 	return RebuildResult{
 		View: f.p.name, OldVersion: old.Number, NewVersion: v.Number,
 		Events: b.pl.events.Load(), Duration: time.Since(start),
 	}, err
+}
+
+// stillActive returns an error when another process has rebuilt the view
+// between a look at its active version and the lease of the next one, which is
+// dropped then: it would be compared with the wrong version.
+func (f *follower) stillActive(ctx context.Context, old, next int) error {
+	now, err := f.p.store.Active(ctx, f.p.name)
+	if errors.Is(err, ErrNotBuilt) {
+		err = nil
+	}
+	if err != nil || now.Number == old {
+		return err
+	}
+	if next > now.Number {
+		err = f.p.store.DropVersion(ctx, f.p.name, next)
+	}
+	return errors.Join(fmt.Errorf("%w: version %d has just become active; ask again to rebuild that", ErrRunning, now.Number), err)
 }
 
 // toFill returns the version to fill, after making room for it.

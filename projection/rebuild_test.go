@@ -200,3 +200,59 @@ func TestOnlyOneRebuildsAViewAtATime(t *testing.T) {
 		s.check(t, 20)
 	})
 }
+
+// rivalry is a view store that calls rival once, after the active version was
+// asked for or before something is leased.
+type rivalry struct {
+	projection.ViewStore
+	afterActive, beforeLease func()
+}
+
+func (r *rivalry) Active(ctx context.Context, view string) (projection.VersionInfo, error) {
+	v, err := r.ViewStore.Active(ctx, view)
+	callOnce(&r.afterActive)
+	return v, err
+}
+
+func (r *rivalry) Lease(ctx context.Context, view, owner string, ttl time.Duration, names ...string) ([]string, error) {
+	callOnce(&r.beforeLease)
+	return r.ViewStore.Lease(ctx, view, owner, ttl, names...)
+}
+
+func callOnce(f *func()) {
+	if call := *f; call != nil {
+		*f = nil
+		call()
+	}
+}
+
+// A rebuild that another one has overtaken must not go on: what it fills would
+// be compared with a version that nobody reads any more.
+func TestARebuildThatWasOvertakenEnds(t *testing.T) {
+	for name, place := range map[string]func(*rivalry, func()){
+		"before it began a version": func(r *rivalry, rival func()) { r.afterActive = rival },
+		"after it began one":        func(r *rivalry, rival func()) { r.beforeLease = rival },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *shop) {
+				fill(t, s.store, 0, 20)
+				first := projection.NewRunner(s.store, nil, s.projection())
+				rebuild := func() {
+					_, err := first.Rebuild(t.Context(), "shop", nil)
+					assert.NoError(t, err)
+				}
+				rebuild()
+				views := &rivalry{ViewStore: s.views}
+				place(views, rebuild)
+				late := projection.NewRunner(s.store, nil, newShop(s.store, views).projection())
+				_, err := late.Rebuild(t.Context(), "shop", nil)
+				require.ErrorIs(t, err, projection.ErrRunning)
+				require.ErrorContains(t, err, "version 2 has just become active")
+				versions, err := s.views.Versions(t.Context(), "shop")
+				require.NoError(t, err)
+				require.Len(t, versions, 2, "the active one and one to go back to")
+				s.check(t, 20)
+			})
+		})
+	}
+}
