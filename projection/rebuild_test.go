@@ -229,6 +229,7 @@ func callOnce(f *func()) {
 // A rebuild that another one has overtaken must not go on: what it fills would
 // be compared with a version that nobody reads any more.
 func TestARebuildThatWasOvertakenEnds(t *testing.T) {
+	t.Parallel()
 	for name, place := range map[string]func(*rivalry, func()){
 		"before it began a version": func(r *rivalry, rival func()) { r.afterActive = rival },
 		"after it began one":        func(r *rivalry, rival func()) { r.beforeLease = rival },
