@@ -17,7 +17,7 @@ var _ FS = OS{}
 
 // Open implements [FS].
 func (OS) Open(path string, flag int, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(path, flag, perm) //nolint:gosec // the store's own files
+	f, err := os.OpenFile(path, flag, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (OS) Remove(path string) error { return os.Remove(path) }
 
 // SyncDir implements [FS].
 func (OS) SyncDir(path string) error {
-	d, err := os.Open(path) //nolint:gosec // the store's own directory
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
