@@ -107,6 +107,7 @@ var thirdParty = []use{
 	{"eventstore/esdbstore", []string{esdb, grpc}},
 	{"eventstore/eventstoretest", []string{testify}},
 	{"eventstore/logstore", []string{xsys}},
+	{"eventstore/logstore/internal/disk", []string{xsys}},
 	{"aggregate/aggregatetest", []string{testify}},
 	{"projection/projectiontest", []string{testify}},
 	{"projection/redisview", []string{goRedis}},
