@@ -1,6 +1,7 @@
 // Package cli is the command line of foldstream: serve puts EventStoreDB's
 // protocol in front of a store, streams reads and writes any EventStoreDB,
-// projections looks at the views of running applications and controls them.
+// projections looks at the views of running applications and controls them,
+// log works on the directory of an embedded store.
 // What a command prints for programs goes to standard output; notes, logs and
 // errors go to standard error.
 package cli
@@ -23,14 +24,15 @@ import (
 )
 
 const summary = `foldstream turns a stream of facts into state. This program serves its event
-store to EventStoreDB clients, works on the streams of any EventStoreDB, and on
-the views of running applications.`
+store to EventStoreDB clients, works on the streams of any EventStoreDB, on the
+views of running applications, and on the directories of embedded stores.`
 
 // commands are all of them.
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Serve an event store to EventStoreDB clients."`
 	Streams     streamsCommand     `cmd:"" help:"List, read, append, delete and follow the streams of an EventStoreDB."`
 	Projections projectionsCommand `cmd:"" help:"List, show, rebuild, pause and mend the views of running applications."`
+	Log         logCommand         `cmd:"" help:"Verify, back up, export, import and scavenge the directory of an embedded store."`
 	Version     kong.VersionFlag   `help:"Show the version and exit."`
 }
 

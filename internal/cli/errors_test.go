@@ -156,7 +156,7 @@ func TestWrongUsageIsToldApart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for args, want := range map[string]string{
-		"":                                    "foldstream: expected one of \"serve\", \"streams\", \"projections\"\ntry: foldstream --help\n",
+		"":                                    "foldstream: expected one of \"serve\", \"streams\", \"projections\", \"log\"\ntry: foldstream --help\n",
 		"nonsense":                            "unexpected argument nonsense\ntry: foldstream --help\n",
 		"streams":                             "expected one of",
 		"streams append s":                    "an event needs a type; give --type, such as order.placed\ntry: foldstream streams append --help\n",
@@ -183,6 +183,9 @@ func TestWrongUsageIsToldApart(t *testing.T) {
 		"serve --tls-cert errors_test.go":     "--tls-cert and --tls-key must be used together",
 		"serve --users " + dir + "/none":      "no such file",
 		"serve --log-level loud":              "--log-level",
+		"log export":                          `expected "<dir>"`,
+		"log export d --limit=-1":             "--limit -1 is negative; 0 means no limit",
+		"log import d --max-line 2000MiB":     "want bytes from 1 to 1073741824",
 	} {
 		var out, notes bytes.Buffer
 		code := cli.Run(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &notes)
@@ -197,12 +200,13 @@ func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"", "serve", "streams", "streams list", "streams read", "streams append", "streams delete", "streams tail",
 		"projections", "projections list", "projections show", "projections rebuild", "projections pause", "projections resume", "projections skip",
-		"projections rollback", "projections drop-version", "projections parked", "projections parked list", "projections parked show", "projections parked retry", "projections parked drop"} {
+		"projections rollback", "projections drop-version", "projections parked", "projections parked list", "projections parked show", "projections parked retry", "projections parked drop",
+		"log", "log stats", "log export", "log import"} {
 		var out, notes bytes.Buffer
 		assert.Zero(t, cli.Run(t.Context(), append(strings.Fields(command), "--help"), strings.NewReader(""), &out, &notes), command)
 		assert.Empty(t, notes.String())
 		assert.Contains(t, out.String(), "Usage: foldstream "+command, command)
-		if !slices.Contains([]string{"", "streams", "projections", "projections parked"}, command) { // a group has none
+		if !slices.Contains([]string{"", "streams", "projections", "projections parked", "log"}, command) { // a group has none
 			assert.Contains(t, out.String(), "    foldstream "+command, "an example")
 		}
 	}

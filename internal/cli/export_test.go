@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbstore"
+	"github.com/foldstream/foldstream/eventstore/logstore"
 	"github.com/foldstream/foldstream/projection"
 )
 
@@ -28,3 +30,22 @@ func (b RebuildBar) At(p projection.Progress) { b.at(p) }
 
 // Done takes it away.
 func (b RebuildBar) Done() { b.done() }
+
+// A WorkBar shows an operation on a log.
+type WorkBar struct{ *workBar }
+
+// NewWorkBar returns one that draws, as if the work had begun long ago, if show
+// is set.
+func NewWorkBar(w io.Writer, show bool) WorkBar {
+	b := newWorkBar(w, show, "working", true)
+	if b != nil {
+		b.begun = time.Now().Add(-time.Hour)
+	}
+	return WorkBar{b}
+}
+
+// At draws.
+func (b WorkBar) At(p logstore.Progress) { b.at(p) }
+
+// Done takes it away.
+func (b WorkBar) Done() { b.done() }

@@ -66,7 +66,16 @@ type process struct {
 // start begins a command. It is killed when the test ends.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startWith(t, nil, args...)
+}
+
+// startWith begins a command with some input.
+func startWith(t *testing.T, stdin *os.File, args ...string) *process {
+	t.Helper()
 	p := &process{cmd: exec.Command(build(t), args...), notes: &notes{}, exited: make(chan struct{})}
+	if stdin != nil {
+		p.cmd.Stdin = stdin
+	}
 	p.cmd.Env = append(os.Environ(), "FOLDSTREAM_URL=", "ESDB_URL=")
 	p.cmd.Stderr = p.notes
 	out, in, err := os.Pipe() // not StdoutPipe: Wait closes that one

@@ -97,17 +97,21 @@ type byteSize int
 const maxByteSize = 16 << 20 // the largest message of the protocol
 
 // UnmarshalText reads a number with KiB or MiB after it, or neither.
-func (b *byteSize) UnmarshalText(text []byte) error {
-	number, unit := string(text), 1
+func (b *byteSize) UnmarshalText(text []byte) (err error) {
+	*b, err = parseSize(string(text), maxByteSize)
+	return err
+}
+
+func parseSize(text string, limit int) (byteSize, error) {
+	number, unit := text, 1
 	if n, ok := strings.CutSuffix(number, "KiB"); ok {
 		number, unit = n, 1<<10
 	} else if n, ok := strings.CutSuffix(number, "MiB"); ok {
 		number, unit = n, 1<<20
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(number))
-	if err != nil || n < 1 || n > maxByteSize/unit {
-		return fmt.Errorf("want bytes from 1 to %d, such as 512KiB or 2MiB, got %q", maxByteSize, text)
+	if err != nil || n < 1 || n > limit/unit {
+		return 0, fmt.Errorf("want bytes from 1 to %d, such as 512KiB or 2MiB, got %q", limit, text)
 	}
-	*b = byteSize(n * unit)
-	return nil
+	return byteSize(n * unit), nil
 }
