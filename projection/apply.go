@@ -22,7 +22,7 @@ func (l *lane) apply(ctx context.Context, it *item) error {
 	}
 	reactor := l.pl.p.reactor != nil
 	if err == nil {
-		l.meta = metaOf(rec, it.ev.id, l.pl.replay.Load())
+		l.meta = l.pl.metaOf(it.ev)
 		if reactor {
 			err = l.react(ctx, it, event)
 		} else {

@@ -18,6 +18,7 @@ type follower struct {
 	decoders []*decoder
 	spawn    func(func(context.Context)) // starts what ends with run; run's and what it calls
 	poke     chan struct{}               // has one when the follower should look up at once
+	begins   beginning                   // of a reactor
 
 	mu        sync.Mutex
 	st        State
@@ -155,6 +156,9 @@ func (f *follower) once(ctx context.Context) (well bool, err error) {
 }
 
 func (f *follower) follow(ctx context.Context) (well bool, err error) {
+	if f.p.reactor != nil {
+		_ = f.decide(ctx) // if that fails it is tried again, and shows, when it is needed
+	}
 	if waits, err := f.waitWhilePaused(ctx); waits || err != nil {
 		return false, err
 	}

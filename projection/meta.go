@@ -16,12 +16,14 @@ type Meta struct {
 	Position eventstore.Position
 	Created  time.Time // when the event store accepted it, UTC
 	Metadata eventstore.Metadata
-	Replay   bool // the view is being built or rebuilt, not followed
+	Replay   bool // the view is being built or rebuilt, not followed; for reactors see [StartAt]
 }
 
-func metaOf(r *eventstore.Recorded, id string, replay bool) Meta {
+func (pl *pipeline) metaOf(ev *shared) Meta {
+	r := &ev.rec
 	return Meta{
-		EventID: r.ID, Type: r.Type, Stream: r.Stream, ID: id, Version: r.Version,
-		Position: r.Position, Created: r.Created, Metadata: r.Metadata, Replay: replay,
+		EventID: r.ID, Type: r.Type, Stream: r.Stream, ID: ev.id, Version: r.Version,
+		Position: r.Position, Created: r.Created, Metadata: r.Metadata,
+		Replay: pl.replay.Load() || r.Position <= pl.version.History,
 	}
 }

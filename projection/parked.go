@@ -139,7 +139,7 @@ func (l *lane) retry(ctx context.Context, stream string, events []ParkedEvent) (
 				if err := l.load(ctx); err != nil {
 					return done, nil, err
 				}
-				l.meta = metaOf(&it.ev.rec, it.ev.id, l.pl.replay.Load())
+				l.meta = l.pl.metaOf(it.ev)
 				if l.pl.p.reactor != nil {
 					cause = l.effectsOf(ctx, it.reaction, it.routed.event)
 				} else {
@@ -181,7 +181,7 @@ func (pl *pipeline) routeAll(ev *shared, r *reaction) *routed {
 	rt := new(routed)
 	rt.event, rt.err = pl.decoders[r.index].decode(ev)
 	if rt.err == nil {
-		m := metaOf(&ev.rec, ev.id, pl.replay.Load())
+		m := pl.metaOf(ev)
 		rt.ops, rt.err = r.ops(rt.event, &m, nil)
 		for i := range rt.ops {
 			rt.ops[i].hash = hashOf(rt.ops[i].key)

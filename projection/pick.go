@@ -11,15 +11,16 @@ import (
 // pick chooses the version to work at: the active one, or a new one when there
 // is none or its definition is another.
 func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err error) {
+	if f.p.reactor != nil {
+		v, err = f.pickReactor(ctx)
+		return v, true, err
+	}
 	v, err = f.p.store.Active(ctx, f.p.name)
-	if err == nil && (v.Definition == f.p.definition || f.p.reactor != nil) {
+	if err == nil && v.Definition == f.p.definition {
 		return v, true, f.p.sameLayout(v)
 	}
 	if err != nil && !errors.Is(err, ErrNotBuilt) {
 		return v, false, err
-	}
-	if f.p.reactor != nil {
-		return f.begin(ctx)
 	}
 	if err == nil && v.Definition > f.p.definition && !f.r.opts.StopOnNewDefinition {
 		// This program is the older one. Two that replace each other's view would never end.
@@ -29,7 +30,7 @@ func (f *follower) pick(ctx context.Context) (v VersionInfo, active bool, err er
 		return v, false, fmt.Errorf("%w: view %q, version %d, was built by definition %d, the program has %d; rebuild it",
 			ErrDefinitionChanged, f.p.name, v.Number, v.Definition, f.p.definition)
 	}
-	v, err = f.p.nextVersion(ctx, &f.r.opts)
+	v, err = f.p.nextVersion(ctx, f.p.newVersion(&f.r.opts))
 	return v, false, err
 }
 
@@ -55,12 +56,17 @@ func (p *Projection) perKey() []string {
 	return names
 }
 
-// nextVersion returns the version that is being built, which is made if there
-// is none.
-func (p *Projection) nextVersion(ctx context.Context, opts *Options) (VersionInfo, error) {
-	taken := 0 // highest number that was refused: just made by another process, or being dropped
+// newVersion returns what a new version is like, but for its number.
+func (p *Projection) newVersion(opts *Options) VersionInfo {
+	return VersionInfo{Partitions: opts.Partitions, Definition: p.definition, PerKey: p.perKey(), Created: time.Now().UTC()}
+}
+
+// nextVersion returns the version that is being built, which is made like next
+// if there is none, with a number above next's.
+func (p *Projection) nextVersion(ctx context.Context, next VersionInfo) (VersionInfo, error) {
+	taken := next.Number // highest that was refused: just made by another process, or being dropped
 	for {
-		v, err := p.tryNextVersion(ctx, opts, taken)
+		v, err := p.tryNextVersion(ctx, next, taken)
 		if !errors.Is(err, ErrVersionExists) {
 			return v, err
 		}
@@ -68,12 +74,12 @@ func (p *Projection) nextVersion(ctx context.Context, opts *Options) (VersionInf
 	}
 }
 
-func (p *Projection) tryNextVersion(ctx context.Context, opts *Options, taken int) (VersionInfo, error) {
+func (p *Projection) tryNextVersion(ctx context.Context, next VersionInfo, taken int) (VersionInfo, error) {
 	versions, err := p.store.Versions(ctx, p.name)
 	if err != nil {
 		return VersionInfo{}, err
 	}
-	next := VersionInfo{Number: taken + 1, Partitions: opts.Partitions, Definition: p.definition, PerKey: p.perKey(), Created: time.Now().UTC()}
+	next.Number = taken + 1
 	active := 0
 	for _, v := range versions {
 		if v.Active {
@@ -83,7 +89,8 @@ func (p *Projection) tryNextVersion(ctx context.Context, opts *Options, taken in
 	}
 	if n := len(versions); n > 0 {
 		last := versions[n-1]
-		if last.Number > active && last.Definition == p.definition && p.sameLayout(last) == nil && !last.Built {
+		fits := p.reactor != nil || last.Definition == p.definition && p.sameLayout(last) == nil
+		if last.Number > active && fits && !last.Built {
 			return last, nil // goes on where it stopped
 		}
 	}

@@ -186,8 +186,9 @@ func (pl *pipeline) committed(c CommitInfo, counted int) {
 // compare ends lanes whose partitions the view store has otherwise than they
 // left them: another process has taken them over, or the store has lost what it
 // had acknowledged. A lane that has something to commit learns that from its
-// commit; one without would never.
-func (pl *pipeline) compare(ctx context.Context) {
+// commit; one without would never. It returns the lowest position that is
+// stored of all partitions.
+func (pl *pipeline) compare(ctx context.Context) (low eventstore.Position, err error) {
 	lanes := pl.here()
 	applied := make([]uint64, len(lanes))
 	for i, l := range lanes {
@@ -195,7 +196,7 @@ func (pl *pipeline) compare(ctx context.Context) {
 	}
 	stored, err := pl.p.store.Checkpoints(ctx, pl.p.name, pl.version.Number)
 	if err != nil {
-		return // a store that does not answer shows in the next commit
+		return 0, err // lanes go on: a store that does not answer shows in the next commit
 	}
 	for i, l := range lanes {
 		if ck := stored[l.index]; ck.Epoch != l.epoch || uint64(ck.Position) < applied[i] {
@@ -203,6 +204,12 @@ func (pl *pipeline) compare(ctx context.Context) {
 				l.index, ck.Position, ck.Epoch, applied[i], l.epoch, ErrFenced))
 		}
 	}
+	for i, ck := range stored {
+		if i == 0 || ck.Position < low {
+			low = ck.Position
+		}
+	}
+	return low, nil
 }
 
 // stats sums up what a pipeline has done.

@@ -21,12 +21,20 @@ import (
 //
 // A new reactor begins with the first event after it was first run, unless
 // [StartAt] says otherwise, and is never replayed: a rebuild is refused, and a
-// new [Definition] changes nothing.
+// new [Definition] changes nothing. Where it begins is decided when [Runner.Run]
+// first reads the head of the event store, and stored as soon as the view store
+// answers: what is appended while that is away is not lost to it.
 //
 // An effect that returns an error is tried again, with growing pauses and
 // nothing behind it in its partition being skipped, up to [MaxAttempts]; then,
 // or at once if the error is marked with [Poison] or the effect panics, the
 // event is parked with the later events of its stream, see [Runner.Parked].
+//
+// An effect must heed its context. One that does not holds up its partition,
+// and everything that waits for it: Run, which returns after it, and
+// [Runner.Pause] and [Runner.SkipTo], which end with their own context. Other
+// partitions go on. After [Options.LeaseTTL] another process may begin the same
+// effect, if this one is told to stop meanwhile.
 func NewReactor(name string, codec eventstore.Codec, store ViewStore, parts ...Part) *Projection {
 	t := new(effects)
 	t.init(store, name, nil)
@@ -63,9 +71,12 @@ func React[E any](effect func(ctx context.Context, event E, m Meta) error) Part 
 }
 
 // StartAt has a new reactor begin with the events after a position, 0 for all
-// that there are. What lies behind the end of the event store when it begins
-// has [Meta.Replay] set only with position 0. A reactor that has begun goes on
-// where it is.
+// that there are. With 0, the events that are there when it is first run have
+// [Meta.Replay]; with another position none has. A reactor that has begun goes
+// on where it is, also if the position or the [Definition] is another by then.
+//
+// A view store that has been emptied knows of no reactor that has begun; see the
+// guide for what happens then.
 func StartAt(after eventstore.Position) Part {
 	return func(p *Projection) error {
 		if p.reactor == nil {
@@ -99,43 +110,6 @@ func (f *follower) refuseReactor(doing string) error {
 		return nil
 	}
 	return fmt.Errorf("%s of %q: %w; to have all effects again use a new name with StartAt(0)", doing, f.p.name, ErrReactor)
-}
-
-// begin makes the first version of a reactor, with checkpoints where it is to
-// begin. One process does it; the others find it done.
-func (f *follower) begin(ctx context.Context) (v VersionInfo, active bool, err error) {
-	store, opts := f.p.store, &f.r.opts
-	position := f.p.reactor.from
-	if !f.p.reactor.fixed {
-		if position, err = f.r.store.Head(ctx); err != nil {
-			return v, false, err
-		}
-	}
-	if v, err = f.p.nextVersion(ctx, opts); err != nil || position == 0 {
-		return v, false, err // from the beginning it is built like a view
-	}
-	lease := buildLease(v.Number)
-	holders, err := store.Lease(ctx, f.p.name, opts.Owner, opts.LeaseTTL, lease)
-	if err != nil {
-		return v, false, err
-	}
-	defer release(ctx, store, f.p.name, opts.Owner, []string{lease})
-	if now, err := store.Active(ctx, f.p.name); err == nil {
-		return now, true, nil
-	}
-	if holders[0] != opts.Owner {
-		return v, false, Transient(fmt.Errorf("%s is just beginning it", holders[0]))
-	}
-	for i := range v.Partitions {
-		if err := f.skip(ctx, v, i, position); err != nil {
-			return v, false, err
-		}
-	}
-	if err := store.Activate(ctx, f.p.name, v.Number); err != nil {
-		return v, false, err
-	}
-	v.Active, v.Built = true, true
-	return v, true, nil
 }
 
 // effects is the target of a reactor, which holds nothing.

@@ -161,7 +161,7 @@ func (f *follower) stillActive(ctx context.Context, old, next int) error {
 
 // toFill returns the version to fill, after making room for it.
 func (f *follower) toFill(ctx context.Context, active int) (VersionInfo, error) {
-	v, err := f.p.nextVersion(ctx, &f.r.opts)
+	v, err := f.p.nextVersion(ctx, f.p.newVersion(&f.r.opts))
 	if err != nil {
 		return VersionInfo{}, err
 	}

@@ -185,7 +185,8 @@ func (k *rekey) apply(ev *shared, rt *routed) error {
 	if rt.err != nil {
 		return rt.err
 	}
-	meta := metaOf(&ev.rec, ev.id, true)
+	meta := k.pl.metaOf(ev)
+	meta.Replay = true
 	for _, o := range rt.ops { // a copy: slots belong to the tables here
 		if !k.wanted[o.key] {
 			continue

@@ -17,7 +17,7 @@ func (rd *reader) route(ctx context.Context, pt *port, ev *shared) error {
 	}
 	event, err := pt.pl.decoders[r.index].decode(ev)
 	if err == nil {
-		meta := metaOf(&ev.rec, ev.id, pt.pl.replay.Load())
+		meta := pt.pl.metaOf(ev)
 		rd.scratch, err = r.ops(event, &meta, rd.scratch[:0])
 	}
 	if err != nil { // which keys it touches is unknown, so it concerns all

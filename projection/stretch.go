@@ -148,7 +148,9 @@ func (s *stretch) tick(ctx context.Context) error {
 		}
 		// a store that does not answer shows in the next commit
 	}
-	s.pl.compare(ctx)
+	if low, err := s.pl.compare(ctx); err == nil {
+		f.reached(low)
+	}
 	s.well = s.well || err == nil && len(s.pl.here()) > 0
 	f.set(s.state())
 	return nil

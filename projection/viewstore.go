@@ -142,7 +142,13 @@ type VersionInfo struct {
 	// PerKey names the collections whose documents are each stored under a key
 	// of its own, sorted. Only those can expire. A store in which it makes no
 	// difference keeps the names.
-	PerKey  []string  `json:"perKey,omitempty"`
+	PerKey []string `json:"perKey,omitempty"`
+	// From is the position after which a reactor begins, and History the one up
+	// to which its events have [Meta.Replay]; see [StartAt]. Both are decided
+	// when the version is made, and 0 for views.
+	From    eventstore.Position `json:"from,omitempty"`
+	History eventstore.Position `json:"history,omitempty"`
+
 	Created time.Time `json:"created"`
 	Built   bool      `json:"built,omitempty"` // was active at some time
 	Active  bool      `json:"-"`

@@ -72,9 +72,12 @@ func versionsListed(t *testing.T, s *suite) {
 	s.create(t, 10)
 	s.create(t, 2)
 	s.activate(t, 2)
+	began := info(11) // of a reactor
+	began.From, began.History = 1<<40, 1<<41
+	require.NoError(t, s.store.CreateVersion(t.Context(), view, began))
 	infos, err := s.store.Versions(t.Context(), view)
 	require.NoError(t, err)
-	want := []projection.VersionInfo{info(1), info(2), info(10)}
+	want := []projection.VersionInfo{info(1), info(2), info(10), began}
 	want[1].Active, want[1].Built = true, true
 	require.Equal(t, want, infos)
 	s.activate(t, 1)
