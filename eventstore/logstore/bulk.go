@@ -24,6 +24,7 @@ type bulk struct {
 	made   bool // the directory, by us
 	ready  []string
 	header header
+	base   base // of header
 	last   eventstore.Position
 	buf    []byte // the segment at hand
 }
@@ -70,7 +71,7 @@ func (b *bulk) vacant() error {
 			continue
 		}
 		what := name
-		if segmentName.MatchString(name) {
+		if segmentName.MatchString(strings.TrimSuffix(name, indexSuffix)+segmentSuffix) || segmentName.MatchString(name) {
 			what = "a store"
 		}
 		return &eventstore.InvalidError{What: "directory", Value: b.dir, Remedy: fmt.Sprintf("it holds %s; choose a directory that is empty or does not exist", what)}
@@ -80,7 +81,7 @@ func (b *bulk) vacant() error {
 
 func (b *bulk) begin() {
 	b.header.first = b.last + 1
-	b.buf = append(b.buf[:0], b.header.encode()...)
+	b.buf = append(b.buf[:0], make([]byte, headerSize)...)
 }
 
 // put adds an event whose position is above that of the one before.
@@ -91,7 +92,11 @@ func (b *bulk) put(p *place, stream string, e *eventstore.Event) error {
 		}
 		b.begin()
 	}
-	p.seed, p.off = b.header.seed(), int64(len(b.buf))
+	if len(b.buf) == headerSize {
+		b.header.created = p.created
+		b.base = b.header.base()
+	}
+	p.base, p.off = &b.base, int64(len(b.buf))
 	b.buf = appendFrame(b.buf, p, stream, e)
 	b.last = p.position
 	return nil
@@ -99,6 +104,7 @@ func (b *bulk) put(p *place, stream string, e *eventstore.Event) error {
 
 // seal writes the segment at hand.
 func (b *bulk) seal() (err error) {
+	copy(b.buf, b.header.encode())
 	path := segmentPath(b.dir, b.header.first)
 	f, err := b.fs.Open(path+".tmp", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {

@@ -4,100 +4,174 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// A cursor says which events to read next.
+// A cursor says which events to read next, and where they are. It has either
+// positions, for all streams, or versions and the name of one stream.
 type cursor struct {
+	s *Store
 	view
-	positions []eventstore.Position // of a stream, by version - 1; nil for all streams
-	next      eventstore.Position   // position, or version when there are positions
-	last      eventstore.Position
-	step      eventstore.Position // one, or minus one
-	left      int                 // at most so many; 0 or less for no limit
+	backwards bool
+	left      int // at most so many; 0 or less for no limit
 	ended     bool
 
-	match     func(stream, eventType string) bool
-	notBefore int64 // ns; leaves out events created earlier
+	// All streams.
+	next, last eventstore.Position // both included
+	filter     eventstore.Filter
+	match      func(stream, eventType string) bool
+	i          int      // of the segment
+	c          *content // what it held when off was found; nil when it is still to be found
+	off        int64
+	due        eventstore.Position // at off; in a rewritten segment it may be a later one
+	kinds      uint64              // that may match, in c
 
-	seg      *segment // of the last seek
-	segIndex int
-	offs     []uint32
-	fault    *segment // touched last, and where
-	off      int64
+	// One stream.
+	stream    string
+	at, to    eventstore.Version // both included
+	tailRun   run                // of the last segment
+	runs      []run              // in the order in which they are read; nil when they are still to be found
+	notBefore int64              // ns; leaves out events created earlier
 }
 
-const minusOne = ^eventstore.Position(0)
+// always is a notBefore that leaves nothing out.
+const always = -1 << 63
 
-// seek makes seg the segment that has position p.
-func (c *cursor) seek(p eventstore.Position) {
-	if c.seg == nil || p < c.seg.first || p-c.seg.first >= eventstore.Position(len(c.offs)) {
-		c.segIndex = c.find(p)
-		c.seg, c.offs = c.segs[c.segIndex], c.tail
-		if c.segIndex < len(c.segs)-1 {
-			c.offs = c.seg.offs
+// A run is where events of a stream are in one segment.
+type run struct {
+	i     int // of the segment
+	c     *content
+	first eventstore.Version // of offs[0]
+	offs  []uint32
+}
+
+// cursor returns a cursor for the positions from next to last, backwards if
+// last is less.
+func (s *Store) cursor(v view, next, last eventstore.Position) *cursor {
+	c := &cursor{s: s, view: v, next: next, last: last, backwards: next > last, notBefore: always}
+	c.i = c.find(next)
+	return c
+}
+
+// enter pins the segment at hand. When that holds something else than before
+// the place in it is found anew.
+func (c *cursor) enter() (*content, error) {
+	cont := c.segs[c.i].pin()
+	if cont == nil {
+		return nil, eventstore.ErrClosed
+	}
+	if cont == c.c {
+		return cont, nil
+	}
+	if c.c != nil { // rewritten meanwhile
+		if err := cont.release(); err != nil {
+			return nil, err
+		}
+		c.view, c.c = c.s.view(), nil
+		c.i = c.find(c.next)
+		return c.enter()
+	}
+	c.c, c.off, c.kinds = cont, 0, ^uint64(0)
+	if x, _ := cont.indexes(); x != nil && c.match != nil && len(c.filter.StreamPrefixes) == 0 && c.filter.StreamRegexp == nil {
+		c.kinds = 1 << (maxKinds - 1)
+		for i, k := range x.kinds {
+			if c.match(k.category, k.typ) {
+				c.kinds |= 1 << i
+			}
 		}
 	}
-	c.fault = c.seg
+	return cont, nil
 }
 
-// offset returns where the ith frame of the segment begins.
-func (c *cursor) offset(i int) int64 {
-	c.off = int64(c.offs[i]) * frameAlign
-	return c.off
-}
-
-// frameEnd returns where the ith frame of the segment ends, at most where the
-// segment does. Its length is not yet checked.
-func (c *cursor) frameEnd(i int) int64 {
-	if i+1 < len(c.offs) {
-		return c.offset(i + 1)
+// plan finds the runs of the versions that are still to be read.
+func (c *cursor) plan() error {
+	low, high := c.at, c.to
+	if c.backwards {
+		low, high = c.to, c.at
+		if c.left > 0 && eventstore.Version(c.left) < high && c.notBefore == always {
+			low = max(low, high-eventstore.Version(c.left)+1)
+		}
 	}
-	off := c.offset(i)
-	return min(off+roundUp(int64(le.Uint32(c.seg.data[off:])), frameAlign), c.seg.size())
+	c.runs = c.runs[:0]
+	reached := high + 1 // versions from here on are found
+	add := func(r run) {
+		from, to := max(low, r.first), min(high, r.first+eventstore.Version(len(r.offs))-1)
+		if from <= to {
+			r.offs = r.offs[from-r.first : to-r.first+1]
+			r.first = from
+			c.runs = append(c.runs, r)
+		}
+		reached = min(reached, r.first)
+	}
+	if len(c.tailRun.offs) > 0 {
+		add(c.tailRun)
+	}
+	hash := hashName(c.stream)
+	for i := len(c.segs) - 2; i >= 0 && reached > low; i-- {
+		r, err := c.runIn(i, hash)
+		if err != nil {
+			return err
+		}
+		if len(r.offs) > 0 {
+			add(r)
+		}
+	}
+	if !c.backwards {
+		slices.Reverse(c.runs)
+	}
+	c.ended = len(c.runs) == 0
+	return nil
 }
 
-func (c *cursor) advance() {
-	c.ended = c.next == c.last
-	c.next += c.step
+// runIn returns the events of the stream in the ith segment, which is sealed.
+func (c *cursor) runIn(i int, hash uint64) (run, error) {
+	cont := c.segs[i].pin()
+	if cont == nil {
+		return run{}, eventstore.ErrClosed
+	}
+	r := run{i: i, c: cont}
+	x, t := cont.indexes()
+	if x == nil {
+		if st := t.streams[c.stream]; st != nil {
+			r.first, r.offs = st.first, st.added
+		}
+		return r, cont.release()
+	}
+	err := cont.stream(x, c.stream, hash, func(postings []byte, last *frame) {
+		r.offs = make([]uint32, len(postings)/4)
+		for i := range r.offs {
+			r.offs[i] = le.Uint32(postings[4*i:])
+		}
+		r.first = last.version - eventstore.Version(len(r.offs)) + 1
+	})
+	return r, firstError(err, cont.release())
 }
 
-// guard runs read, which touches the mapping, and makes an error of an I/O
-// error there.
-func (c *cursor) guard(read func() error) (err error) {
+// guard runs read, which touches the mappings of c, and makes an error of an
+// I/O error there. off says where read is.
+func guard(c *content, off *int64, read func() error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(old)
 		if p := recover(); p != nil {
-			err = faultError(c.fault, c.off, p)
+			err = c.fault(*off, p)
 		}
 	}()
 	return read()
 }
 
-// guard is [cursor.guard] for who walks a segment with an offset of its own.
-func guard(seg *segment, off *int64, read func() error) (err error) {
-	old := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(old)
-		if p := recover(); p != nil {
-			err = faultError(seg, *off, p)
-		}
-	}()
-	return read()
-}
-
-// faultError returns the error that a recovered panic stands for when it is a
-// fault at an address, which is how the system reports that a mapped page
-// cannot be read. It goes on panicking with anything else.
-func faultError(seg *segment, off int64, p any) error {
+// fault returns the error that a recovered panic stands for when it is a fault
+// at an address, which is how the system reports that a mapped page cannot be
+// read. It goes on panicking with anything else.
+func (c *content) fault(off int64, p any) error {
 	fault, ok := p.(interface {
 		runtime.Error
 		Addr() uintptr
 	})
-	if !ok || seg == nil {
+	if !ok {
 		panic(p)
 	}
-	return &eventstore.CorruptError{File: seg.path, Offset: off, Reason: fmt.Sprintf("it cannot be read: %v", fault)}
+	return c.damaged(off, fmt.Sprintf("it cannot be read: %v", fault))
 }

@@ -16,187 +16,168 @@ import (
 // names seen last are kept as strings.
 type decoder struct {
 	s      *Store
-	frames []copied
-	i      int    // of the frame to decode next
-	chunk  []byte // holds the frames
+	chunk  []byte // frames, copied and not yet checked
 	handed bool   // events share the chunk
-	names  [256]string
+	size   int    // of the next chunk
+
+	// Either neighbours: what lies in chunk from at on is at the cursor's offset
+	// in c.
+	at int
+	c  *content
+	// Or single frames, in the order in which they are wanted.
+	items []item
+	i     int
+
+	names [256]string
 }
 
-// A copied frame is in the decoder's chunk and not yet checked.
-type copied struct {
-	at, to int // in the chunk
-	seg    int // in the view
-	off    int64
-	pos    eventstore.Position
+// An item is a frame in the chunk that an index has named.
+type item struct {
+	at, to  int // in the chunk
+	c       *content
+	off     int64
+	version eventstore.Version // in a stream, or 0
+	pos     eventstore.Position
 }
 
 const (
-	batchEvents   = 64       // copied at a time
-	batchExamined = 1024     // looked at without a match
-	chunkSize     = 64 << 10 // copied at a time, unless one event is larger
+	batchEvents   = 256       // copied at a time, of those that an index names
+	batchExamined = 1024      // looked at without a match
+	firstChunk    = 8 << 10   // copied at first
+	chunkSize     = 128 << 10 // copied at a time later, unless one event is larger
 )
 
-var decoders = sync.Pool{New: func() any { return &decoder{frames: make([]copied, 0, batchEvents)} }}
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 func newDecoder(s *Store) *decoder {
 	d := decoders.Get().(*decoder)
-	d.s = s
+	d.s, d.size = s, firstChunk
 	return d
 }
 
 // release gives d back.
 func (d *decoder) release() {
-	d.s, d.chunk, d.frames, d.i, d.handed = nil, nil, d.frames[:0], 0, false
+	if d.handed {
+		d.chunk = nil
+	}
+	clear(d.items)
+	d.s, d.c, d.chunk, d.at, d.handed, d.items, d.i = nil, nil, d.chunk[:0], 0, false, d.items[:0], 0
 	decoders.Put(d)
 }
-
-// done reports whether there is nothing left of c.
-func (d *decoder) done(c *cursor) bool { return c.ended && d.i == len(d.frames) }
 
 // next decodes the next event of c that is wanted into r. It reports false at
 // the end, and when many were not wanted.
 func (d *decoder) next(ctx context.Context, c *cursor, r *eventstore.Recorded) (bool, error) {
-	for examined := 0; ; examined++ {
-		if d.i == len(d.frames) {
-			if c.ended || examined >= batchExamined {
-				return false, nil
-			}
-			if err := d.fetch(ctx, c); err != nil {
-				return false, err
-			}
-		}
-		k := &d.frames[d.i]
-		d.i++
-		wanted, err := d.decode(c, k, r)
-		if err != nil {
+	var f frame
+	for range batchExamined {
+		if ok, err := d.frame(ctx, c, &f); !ok || err != nil {
 			return false, err
 		}
-		if !wanted {
+		if f.created < c.notBefore || c.match != nil && !c.match(inPlace(f.stream), inPlace(f.typ)) {
 			continue
 		}
 		d.handed = true
 		if c.left--; c.left == 0 {
-			c.ended, d.i = true, len(d.frames)
+			c.ended = true
 		}
-		return true, nil
+		return true, d.event(&f, r)
 	}
+	return false, nil
 }
 
-// fetch copies the next frames of c, which has some.
-func (d *decoder) fetch(ctx context.Context, c *cursor) error {
-	if d.handed {
-		d.chunk, d.handed = nil, false
-	}
-	d.frames, d.i, d.chunk = d.frames[:0], 0, d.chunk[:0]
-	d.s.mapped.RLock()
-	defer d.s.mapped.RUnlock()
-	if err := d.s.alive(ctx); err != nil {
-		return err
-	}
-	n := batchEvents
-	if c.left > 0 && c.match == nil {
-		n = min(n, c.left)
-	}
-	return c.guard(func() error {
-		if c.positions == nil && c.step == 1 {
-			d.copyRun(c, n)
-		} else {
-			d.copyEach(c, n)
+// frame decodes the next frame of c into f. It reports false at the end.
+func (d *decoder) frame(ctx context.Context, c *cursor, f *frame) (bool, error) {
+	for !c.ended {
+		switch {
+		case d.i < len(d.items):
+			d.i++
+			return true, d.item(c, &d.items[d.i-1], f)
+		case c.stream == "" && !c.backwards && d.at < len(d.chunk):
+			if ok, err := d.neighbour(c, f); ok || err != nil {
+				return ok, err
+			}
+		default:
+			if err := d.fetch(ctx, c); err != nil {
+				return false, err
+			}
 		}
-		return nil
-	})
+	}
+	return false, nil
 }
 
-// copyRun copies up to n frames that lie behind one another.
-func (d *decoder) copyRun(c *cursor, n int) {
-	c.seek(c.next)
-	first := int(c.next - c.seg.first)
-	n = min(n, len(c.offs)-first)
-	if rest := c.last - c.next; rest < eventstore.Position(n) {
-		n = int(rest) + 1
+// neighbour decodes the frame at hand in the chunk. It reports false when that
+// was not one to read: the rest of the chunk is not a whole frame, or it lies
+// before the first position that is wanted or behind the last.
+func (d *decoder) neighbour(c *cursor, f *frame) (bool, error) {
+	rest := d.chunk[d.at:]
+	n, k := frameLength(rest)
+	if d.at > 0 && (k == 0 || n > len(rest)-k-4) {
+		d.at = len(d.chunk)
+		return false, nil // copied again, from its beginning
 	}
-	start := c.offset(first)
-	for n > 1 && c.offset(first+n-1)-start > chunkSize {
-		n--
-	}
-	end := c.frameEnd(first + n - 1)
-	d.chunk = append(d.chunk, c.seg.data[start:end]...)
-	for i := first; i < first+n; i++ {
-		off := c.offset(i)
-		if i > first {
-			d.frames[len(d.frames)-1].to = int(off - start)
-		}
-		d.frames = append(d.frames, copied{int(off - start), int(end - start), c.segIndex, off, c.next})
-		c.advance()
-	}
-}
-
-// copyEach copies up to n frames that may lie anywhere.
-func (d *decoder) copyEach(c *cursor, n int) {
-	size := 0
-	for ; n > 0 && !c.ended && size < chunkSize; n-- {
-		p := c.next
-		if c.positions != nil {
-			p = c.positions[c.next-1]
-		}
-		c.seek(p)
-		i := int(p - c.seg.first)
-		off, end := c.offset(i), c.frameEnd(i)
-		d.frames = append(d.frames, copied{size, size + int(end-off), c.segIndex, off, p})
-		size += int(end - off)
-		c.advance()
-	}
-	if size > cap(d.chunk) {
-		d.chunk = make([]byte, 0, size)
-	}
-	for i := range d.frames {
-		k := &d.frames[i]
-		c.fault, c.off = c.segs[k.seg], k.off
-		d.chunk = append(d.chunk, c.fault.data[k.off:k.off+int64(k.to-k.at)]...)
-	}
-}
-
-// check returns a copied frame if it is what was written.
-func (d *decoder) check(c *cursor, k *copied) (frame, error) {
-	seg := c.segs[k.seg]
-	f, reason := decodeFrame(d.chunk[k.at:k.to:k.to], seg.seed, k.off)
-	if reason == "" && f.position() != k.pos {
-		reason = fmt.Sprintf("position %d where %d was written", f.position(), k.pos)
+	reason := f.decode(rest, &d.c.base, c.off)
+	if reason == "" && f.position != c.due && (d.c.header.generation == 0 || f.position < c.due) {
+		reason = fmt.Sprintf("position %d where %d was due", f.position, c.due)
 	}
 	if reason != "" {
-		return nil, &eventstore.CorruptError{File: seg.path, Offset: k.off, Reason: reason}
+		return false, d.c.damaged(c.off, reason)
 	}
-	return f, nil
-}
-
-// decode makes r the event in a frame, if it is wanted. It is faster when r is
-// the one of the last call.
-func (d *decoder) decode(c *cursor, k *copied, r *eventstore.Recorded) (wanted bool, err error) {
-	f, err := d.check(c, k)
-	if err != nil {
-		return false, err
+	d.at += f.size
+	c.off += int64(f.size)
+	c.due = f.position + 1
+	if f.position < c.next {
+		return false, nil // on the way there
 	}
-	typ, ct, stream, meta, data := f.parts()
-	if f.created() < c.notBefore || c.match != nil && !c.match(inPlace(stream), inPlace(typ)) {
+	if c.ended = f.position >= c.last; f.position > c.last {
 		return false, nil
 	}
-	if r.Metadata, err = eventstore.ParseMetadata(inPlace(meta)); err != nil {
-		return false, &eventstore.CorruptError{File: c.segs[k.seg].path, Offset: k.off, Reason: err.Error()}
-	}
-	r.ID, r.Version, r.Position = f.id(), f.version(), k.pos
-	if r.Stream != inPlace(stream) { // r still holds the event before
-		r.Stream = d.name(stream)
-	}
-	if r.Type != inPlace(typ) {
-		r.Type = d.name(typ)
-	}
-	if r.ContentType != inPlace(ct) {
-		r.ContentType = d.name(ct)
-	}
-	r.Created = time.Unix(0, f.created()).UTC()
-	r.Data = data[:len(data):len(data)]
+	c.next = c.due
 	return true, nil
+}
+
+// item decodes a frame that an index has named.
+func (d *decoder) item(c *cursor, it *item, f *frame) error {
+	reason := f.decode(d.chunk[it.at:it.to:it.to], &it.c.base, it.off)
+	switch {
+	case reason != "":
+	case it.version > 0 && (f.version != it.version || inPlace(f.stream) != c.stream):
+		reason = fmt.Sprintf("version %d of stream %q where version %d of %q was due", f.version, f.stream, it.version, c.stream)
+	case it.version == 0 && f.position != it.pos:
+		reason = fmt.Sprintf("position %d where %d was due", f.position, it.pos)
+	}
+	if reason != "" {
+		return it.c.damaged(it.off, reason)
+	}
+	if it.version == 0 {
+		c.next, c.ended = f.position-1, f.position == c.last
+		return nil
+	}
+	c.ended = f.version == c.to
+	if c.at = f.version + 1; c.backwards {
+		c.at = f.version - 1
+	}
+	return nil
+}
+
+// event makes r the event in a frame. It is faster when r is the one of the
+// last call.
+func (d *decoder) event(f *frame, r *eventstore.Recorded) (err error) {
+	if r.Metadata, err = eventstore.ParseMetadata(inPlace(f.meta)); err != nil {
+		return &eventstore.CorruptError{File: d.s.dir, Reason: fmt.Sprintf("metadata at position %d: %v", f.position, err)}
+	}
+	r.ID, r.Version, r.Position = f.id, f.version, f.position
+	if r.Stream != inPlace(f.stream) { // r still holds the event before
+		r.Stream = d.name(f.stream)
+	}
+	if r.Type != inPlace(f.typ) {
+		r.Type = d.name(f.typ)
+	}
+	if r.ContentType != inPlace(f.contentType) {
+		r.ContentType = d.name(f.contentType)
+	}
+	r.Created = time.Unix(0, f.created).UTC()
+	r.Data = f.data[:len(f.data):len(f.data)]
+	return nil
 }
 
 // inPlace returns b as a string without a copy; b must not change while the
@@ -223,15 +204,4 @@ func (d *decoder) name(b []byte) string {
 		*slot = string(b)
 	}
 	return *slot
-}
-
-// frameAt returns a checked copy of the frame at a published position.
-func (s *Store) frameAt(p eventstore.Position) (frame, error) {
-	d := newDecoder(s)
-	defer d.release()
-	c := cursor{view: s.view(), next: p, last: p, step: 1}
-	if err := d.fetch(context.Background(), &c); err != nil {
-		return nil, err
-	}
-	return d.check(&c, &d.frames[0])
 }

@@ -1,10 +1,13 @@
 // Package logstore keeps events in a directory of its own: the durable store
 // for one process, with nothing to install.
 //
-// The directory holds segments, files of consecutive events. An append is one
-// group of frames with a commit mark on the last, so that after a crash it is
-// there whole or not at all. Appends that arrive together share one write and
-// one fdatasync; no background goroutine exists, the callers take turns.
+// The directory holds segments, files of consecutive events, and beside each
+// that has ended an index file, by which the events of a stream are found. An
+// append is one group of frames with a commit mark on the last, so that after a
+// crash it is there whole or not at all. Appends that arrive together share one
+// write and one fdatasync; the callers take turns at it. The only goroutine is
+// one that writes an index file when a segment has ended, and [Store.Close]
+// waits for it.
 //
 // # Guarantees
 //
@@ -12,7 +15,9 @@
 // the process, of the system and of its power, as far as the disk keeps what it
 // says it has flushed. Positions are 1, 2, 3 … without gaps. Every event is
 // covered by a CRC-32C that is checked whenever it is read; what does not match
-// gives an [*eventstore.CorruptError] and is never skipped.
+// gives an [*eventstore.CorruptError] and is never skipped. Index files can be
+// made again from the segments at any time, and are when one is missing, stale
+// or damaged.
 //
 // The first error of a write or a sync stops all appending, because what a file
 // holds after it is unknown; reading goes on. Closing and opening again
@@ -21,9 +26,11 @@
 //
 // # Limits
 //
-// One process at a time, held by a file lock. The index of streams is in
-// memory: about 12 bytes per event and 200 bytes per stream, rebuilt by reading
-// every segment when the store is opened. Damage to the very last write cannot
-// be told from a torn one. Deleted events keep their space. Linux and other
-// systems with mmap and flock only.
+// One process at a time writes, held by a file lock; any number may read what
+// was there when they opened the store, see [Options].ReadOnly. In memory are
+// the index of the last segment, of at most a million events or some 250,000
+// streams, and the state of the streams used last; the rest is mapped. After a
+// crash, damage to the very last write cannot be told from a torn one. An
+// append to a stream that nobody has used lately looks into the filter of every
+// segment. Linux and other systems with mmap and flock only.
 package logstore

@@ -3,7 +3,6 @@ package logstore_test
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,7 +29,7 @@ func TestFirstFailureStopsAppending(t *testing.T) {
 func testFailStop(t *testing.T, fails string) {
 	var broken atomic.Bool
 	opts := &logstore.Options{SegmentSize: small}
-	logstore.SetHooks(opts, func(f *os.File, b []byte, off int64) (int, error) {
+	logstore.SetHooks(opts, func(f logstore.File, b []byte, off int64) (int, error) {
 		switch {
 		case !broken.Load() || fails == "sync":
 			return f.WriteAt(b, off)
@@ -39,11 +38,11 @@ func testFailStop(t *testing.T, fails string) {
 			return n, errDisk
 		}
 		return 0, errDisk
-	}, func(f *os.File) error {
+	}, func(f logstore.File) error {
 		if broken.Load() {
 			return errDisk
 		}
-		return f.Sync()
+		return f.Datasync()
 	})
 	dir := t.TempDir()
 	s, err := logstore.Open(dir, opts)
@@ -85,7 +84,7 @@ func TestFailureAtRollOver(t *testing.T) {
 	t.Parallel()
 	writes := 0
 	opts := &logstore.Options{SegmentSize: 4096}
-	logstore.SetHooks(opts, func(f *os.File, b []byte, off int64) (int, error) {
+	logstore.SetHooks(opts, func(f logstore.File, b []byte, off int64) (int, error) {
 		if writes++; off == 0 && writes > 1 {
 			return 0, errDisk // the header of the second segment
 		}
@@ -117,7 +116,7 @@ type slowDisk struct {
 
 func newSlowDisk(opts *logstore.Options) *slowDisk {
 	d := &slowDisk{make(chan struct{}), make(chan error)}
-	logstore.SetHooks(opts, nil, func(*os.File) error {
+	logstore.SetHooks(opts, nil, func(logstore.File) error {
 		d.entered <- struct{}{}
 		return <-d.leave
 	})

@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,16 +12,48 @@ import (
 // Data may hold a copy of a frame; it must not be taken for one.
 func TestAFrameIsValidInItsPlaceOnly(t *testing.T) {
 	t.Parallel()
-	h := header{eventstore.NewID(), 1}
-	p := place{position: 1, version: 1, id: eventstore.NewID(), flags: flagCommit | flagSynced, seed: h.seed(), off: 640}
-	b := appendFrame(nil, &p, "s-1", &eventstore.Event{Type: "t", Data: []byte("data")})
-	_, reason := decodeFrame(b, h.seed(), 640)
-	require.Empty(t, reason)
-	_, reason = decodeFrame(b, h.seed(), 648)
-	assert.NotEmpty(t, reason, "another offset")
-	for _, other := range []header{{h.storeID, 2}, {eventstore.NewID(), 1}} {
-		_, reason = decodeFrame(b, other.seed(), 640)
-		assert.NotEmpty(t, reason, "another segment or store")
+	h := header{storeID: eventstore.NewID(), first: 1}
+	b := h.base()
+	p := place{base: &b, position: 1, version: 1, id: eventstore.NewID(), flags: flagCommit | flagSynced, off: 640}
+	enc := appendFrame(nil, &p, "s-1", &eventstore.Event{Type: "t", Data: []byte("data")})
+	var f frame
+	require.Empty(t, f.decode(enc, &b, 640))
+	assert.NotEmpty(t, f.decode(enc, &b, 641), "another offset")
+	for _, other := range []header{
+		{storeID: h.storeID, first: 2}, {storeID: eventstore.NewID(), first: 1},
+		{storeID: h.storeID, first: 1, generation: 1, last: 1}, {storeID: h.storeID, first: 1, created: 1},
+	} {
+		b := other.base()
+		assert.NotEmpty(t, f.decode(enc, &b, 640), "another segment, store or generation")
+	}
+}
+
+// Every field comes back, however large or odd it is.
+func TestAFrameKeepsEveryField(t *testing.T) {
+	t.Parallel()
+	h := header{storeID: eventstore.NewID(), first: 1 << 40, created: 1 << 60}
+	b := h.base()
+	var buf []byte
+	for _, ct := range append(contentTypes[1:5], "text/plain", "") {
+		for _, size := range []int{0, 1, 90, 127, 128, 300, 16_300, 17_000, 3 << 20} {
+			p := place{
+				base: &b, off: headerSize + int64(len(buf)), position: b.first + eventstore.Position(size), version: eventstore.Version(1 + size*size),
+				id: eventstore.NewID(), created: b.created - int64(size)*3, flags: flagTombstone,
+			}
+			e := eventstore.Event{Type: "order.placed", ContentType: ct, Metadata: eventstore.NewMetadata("k", "v"), Data: make([]byte, size)}
+			start := len(buf)
+			buf = appendFrame(buf, &p, "order-42", &e)
+			require.LessOrEqual(t, int64(len(buf)-start), frameLen("order-42", &e))
+			var f frame
+			require.Empty(t, f.decode(buf[start:], &b, p.off))
+			if ct == "" {
+				ct = eventstore.ContentTypeBinary
+			}
+			assert.Equal(t, len(buf)-start, f.size)
+			assert.Equal(t, []any{p.position, p.version, p.id, p.created, true, false}, []any{f.position, f.version, f.id, f.created, f.has(flagTombstone), f.has(flagCommit)})
+			assert.Equal(t, []string{"order.placed", "order-42", ct, e.Metadata.Encoded()}, []string{string(f.typ), string(f.stream), string(f.contentType), string(f.meta)})
+			assert.Len(t, f.data, size)
+		}
 	}
 }
 
@@ -39,13 +70,13 @@ func TestOpenWritesTheLastWriteAgain(t *testing.T) {
 		require.NoError(t, err)
 		end[i] = s.current().end
 	}
-	require.NoError(t, s.Close())
+	require.NoError(t, s.Abandon())
 	var calls []int64
 	opts := new(Options)
-	SetHooks(opts, func(f *os.File, b []byte, off int64) (int, error) {
+	SetHooks(opts, func(f File, b []byte, off int64) (int, error) {
 		calls = append(calls, off, off+int64(len(b)))
 		return f.WriteAt(b, off)
-	}, func(*os.File) error {
+	}, func(File) error {
 		calls = append(calls, -1)
 		return nil
 	})

@@ -22,8 +22,7 @@ const (
 	tick    = time.Millisecond
 )
 
-// event returns an event whose frame needs no padding in a stream whose name
-// has three bytes.
+// event returns an event whose frame does not end with a zero.
 func event(n int) eventstore.Event {
 	return eventstore.Event{ID: eventstore.NewID(), Type: "counted", ContentType: eventstore.ContentTypeJSON, Data: fmt.Appendf(nil, `{"n":%8d}`, n)}
 }
@@ -65,6 +64,17 @@ func write(t *testing.T, opts *logstore.Options, do func(s *logstore.Store)) str
 	return dir
 }
 
+// leave is write without closing the store, as after a crash.
+func leave(t *testing.T, opts *logstore.Options, do func(s *logstore.Store)) string {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := logstore.Open(dir, opts)
+	require.NoError(t, err)
+	do(s)
+	require.NoError(t, s.Abandon())
+	return dir
+}
+
 func segments(t *testing.T, dir string) []string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
@@ -79,7 +89,7 @@ func used(t *testing.T, file string) int64 {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	n := int64(len(strings.TrimRight(string(b), "\x00")))
-	return (n + 7) / 8 * 8
+	return n
 }
 
 func patch(t *testing.T, file string, off int64, b []byte) {

@@ -44,7 +44,7 @@ func (o *ImportOptions) withDefaults() ImportOptions {
 	if opts.SegmentSize <= 0 {
 		opts.SegmentSize = importSegment
 	}
-	opts.SegmentSize = roundUp(min(opts.SegmentSize, maxSegmentSize), pageSize)
+	opts.SegmentSize = roundUp(min(opts.SegmentSize, maxSegment))
 	if opts.MaxLine <= 0 {
 		opts.MaxLine = importLine
 	}

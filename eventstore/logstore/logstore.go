@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"sync"
 	"sync/atomic"
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/internal/streamrules"
+	"github.com/foldstream/foldstream/eventstore/logstore/internal/disk"
 )
 
 // A Store keeps events in a directory. It is safe for concurrent use; the
@@ -22,7 +22,7 @@ type Store struct {
 	dir    string
 	opts   Options
 	id     eventstore.ID
-	lock   *os.File
+	lock   disk.File // nil when read only
 	closed chan struct{}
 	ended  atomic.Bool // closed is closed
 	once   sync.Once
@@ -35,15 +35,20 @@ type Store struct {
 	recent  streamrules.Recent
 	failure error
 
-	mu      sync.RWMutex // guards what follows, and the published part of streams and segments
-	streams map[string]*stream
-	segs    []*segment // never empty
+	mu      sync.RWMutex // guards what follows, and the published part of the last segment's tail
+	segs    []*segment   // never empty; only the leader changes it
+	grows   *content     // of the last segment
+	blocks  []block      // of grows, published
+	end     int64        // of what is published in grows
 	head    eventstore.Position
-	known   int   // streams with events
-	used    int64 // bytes in the segments
+	rolls   int    // how often a segment was added
+	known   int    // streams with events
+	events  uint64 // in the log
+	used    int64  // bytes in the segments
 	waiters streamrules.Waiters
 
-	mapped sync.RWMutex // held for reading while a mapping is in use
+	states stateCache
+	sealer sealer
 }
 
 var _ eventstore.Store = (*Store)(nil)
@@ -107,17 +112,26 @@ func (s *Store) StreamMetadata(ctx context.Context, stream string) (eventstore.S
 	if err := s.alive(ctx); err != nil {
 		return eventstore.StreamMetadata{}, 0, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	st := s.streams[stream]
-	switch {
-	case st != nil && st.state.Tombstoned:
-		return eventstore.StreamMetadata{}, 0, &eventstore.StreamDeletedError{Stream: stream}
-	case st == nil || st.state.Meta == nil:
-		return eventstore.StreamMetadata{}, 0, nil
+	for {
+		meta, _, v, err := s.look(eventstore.MetadataStream(stream))
+		if err != nil {
+			return eventstore.StreamMetadata{}, 0, err
+		}
+		state, _, now, err := s.look(stream)
+		switch {
+		case err != nil:
+			return eventstore.StreamMetadata{}, 0, err
+		case state.Tombstoned:
+			return eventstore.StreamMetadata{}, 0, &eventstore.StreamDeletedError{Stream: stream}
+		case state.Meta == nil:
+			return eventstore.StreamMetadata{}, 0, nil
+		case v.head == now.head:
+			return streamrules.Clone(state.Meta), meta.Last, nil
+		}
+		if err := s.alive(ctx); err != nil { // it may have changed in between: look again
+			return eventstore.StreamMetadata{}, 0, err
+		}
 	}
-	version := s.streams[eventstore.MetadataStream(stream)].state.Last
-	return streamrules.Clone(st.state.Meta), version, nil
 }
 
 // Head implements [eventstore.Store].
@@ -154,16 +168,16 @@ func (s *Store) Subscribe(ctx context.Context, stream string, opts eventstore.Su
 // SubscribeAll implements [eventstore.Store].
 func (s *Store) SubscribeAll(ctx context.Context, opts eventstore.SubscribeAllOptions) iter.Seq2[eventstore.Message, error] {
 	return func(yield func(eventstore.Message, error) bool) {
-		streamrules.FollowAll(ctx, &allSource{s, opts.Filter.Matcher()}, opts.After, yield)
+		streamrules.FollowAll(ctx, &allSource{s, opts.Filter, opts.Filter.Matcher()}, opts.After, yield)
 	}
 }
 
 // Stats says how much a [Store] holds.
 type Stats struct {
 	Events   uint64              // readable in the log
-	Streams  int                 // that have events, metastreams included
+	Streams  int                 // that have or had events, metastreams included
 	Segments int                 // files
-	Bytes    int64               // used in the files, which are sparse
+	Bytes    int64               // used in the segments, which are sparse
 	Head     eventstore.Position // position of the last event
 }
 
@@ -171,22 +185,24 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return Stats{Events: uint64(s.head), Streams: s.known, Segments: len(s.segs), Bytes: s.used, Head: s.head}
+	return Stats{Events: s.events, Streams: s.known, Segments: len(s.segs), Bytes: s.used, Head: s.head}
 }
 
 // Close waits for the appends that have begun, syncs, and ends every sequence
-// that is being read with [eventstore.ErrClosed].
+// that is being read with [eventstore.ErrClosed]. It marks the store as closed
+// cleanly, so that the next [Open] need not look for what a crash has left.
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.queue.shut()
 		s.ended.Store(true)
 		close(s.closed)
+		s.sealer.work.Wait()
 		var err error
-		if s.failure == nil {
-			err = s.sync()
+		if s.failure == nil && !s.opts.ReadOnly {
+			if err = s.sync(); err == nil {
+				s.markClean()
+			}
 		}
-		s.mapped.Lock()
-		defer s.mapped.Unlock()
 		s.result = errors.Join(err, s.release())
 	})
 	return s.result
@@ -196,9 +212,12 @@ func (s *Store) Close() error {
 func (s *Store) release() error {
 	var errs []error
 	for _, seg := range s.segs {
-		errs = append(errs, seg.close())
+		errs = append(errs, seg.replace(nil))
 	}
-	if err := errors.Join(append(errs, unlockDir(s.lock))...); err != nil {
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close %s: %w", s.dir, err)
 	}
 	return nil

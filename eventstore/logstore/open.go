@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,12 +15,14 @@ import (
 // Open opens the store in dir, and makes dir when it does not exist. A nil
 // opts means the defaults.
 //
-// It reads every segment to build the index; the logger hears of the progress
-// every second. The end of an append that a crash has torn is cut, which the
-// logger hears too. Other damage gives an [*eventstore.CorruptError] and
-// changes nothing. A directory that is open already gives
-// [eventstore.ErrUnavailable], one that holds something else
-// [eventstore.ErrInvalid].
+// It reads the last segment only, and after [Store.Close] not even all of
+// that, unless an index file is missing, stale or damaged: then it makes that
+// again from its segment, and the logger hears of the progress every second.
+// The end of an append that a crash has torn is cut, which the logger hears
+// too. Other damage gives an [*eventstore.CorruptError] and changes nothing;
+// damage in a segment that need not be read is found when it is read, see
+// [Verify]. A directory that is open already gives [eventstore.ErrUnavailable],
+// one that holds something else [eventstore.ErrInvalid].
 func Open(dir string, opts *Options) (*Store, error) {
 	s, err := open(dir, opts.withDefaults())
 	if err != nil {
@@ -35,85 +36,105 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	if _, _, err := listSegments(dir); err != nil {
-		return nil, err
-	}
-	lock, err := lockDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{dir: dir, opts: opts, lock: lock, closed: make(chan struct{}), streams: make(map[string]*stream)}
-	s.queue.idle.L = &s.queue.mu
-	s.batch.lastSync = time.Now()
-	defer func() {
-		if err != nil {
-			_ = s.release()
-		}
-	}()
-	segments, leftovers, err := listSegments(dir) // again, now that nobody else changes it
-	if err != nil {
-		return nil, err
-	}
-	if err := s.load(segments); err != nil {
-		return nil, err
-	}
-	for _, path := range leftovers {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // load has renamed the first one
+	if !opts.ReadOnly {
+		if err := opts.fs.MkdirAll(dir); err != nil {
 			return nil, err
 		}
 	}
-	return s, nil
+	l, err := list(opts.fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, opts: opts, closed: make(chan struct{})}
+	s.queue.idle.L = &s.queue.mu
+	s.batch.lastSync = time.Now()
+	s.states.limit = opts.StreamCache
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.release())
+		}
+	}()
+	if opts.ReadOnly {
+		s.queue.refuse = &eventstore.UnavailableError{Op: "write to " + dir, Err: errors.New("it was opened with ReadOnly")}
+		return s, s.load(l)
+	}
+	if s.lock, err = lockDir(opts.fs, dir); err != nil {
+		return nil, err
+	}
+	if l, err = list(opts.fs, dir); err != nil { // again, now that nobody else changes it
+		return nil, err
+	}
+	if err := s.tidy(l); err != nil {
+		return nil, err
+	}
+	return s, s.load(l)
 }
 
-// load opens the segments and builds the index, or makes the first segment.
-func (s *Store) load(paths []string) error {
-	if len(paths) == 0 {
+// tidy removes what a crash has left.
+func (s *Store) tidy(l listing) error {
+	for i := range l.segments {
+		delete(l.indexes, indexPath(l.segments[i]))
+	}
+	for path := range l.indexes { // of no segment
+		l.leftovers = append(l.leftovers, path)
+	}
+	for _, path := range l.leftovers {
+		if err := s.opts.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// load opens the segments and their indexes, or makes the first segment.
+func (s *Store) load(l listing) error {
+	start := time.Now()
+	if len(l.segments) == 0 {
+		if s.opts.ReadOnly {
+			return &eventstore.InvalidError{What: "directory", Value: s.dir, Remedy: "it holds no log, and ReadOnly makes none"}
+		}
 		s.id = eventstore.NewID()
 		seg, err := s.createSegment(1, s.opts.SegmentSize)
-		if err != nil {
-			return err
+		if err == nil {
+			s.append(seg)
 		}
-		s.segs, s.used = []*segment{seg}, headerSize
-		return syncDir(filepath.Dir(s.dir))
+		return err
 	}
-	for i, path := range paths {
-		seg, err := s.openSegment(path, i)
-		if err != nil {
-			return err
-		}
-		s.segs = append(s.segs, seg)
-	}
-	start := time.Now()
 	r := &recovery{s: s, next: 1, report: start}
-	for i, seg := range s.segs {
-		if seg.first != r.next {
-			return &eventstore.CorruptError{File: seg.path, Reason: fmt.Sprintf("it begins at position %d, and the segment before it ends at %d", seg.first, r.next-1)}
+	for i, path := range l.segments {
+		seg, err := s.openSegment(path)
+		if err != nil {
+			return err
 		}
-		if err := r.segment(seg, i == len(s.segs)-1); err != nil {
+		s.segs = append(s.segs, seg) // from here on release closes it
+		if err := r.open(seg, i == len(l.segments)-1); err != nil {
 			return err
 		}
 	}
-	s.publishAll()
+	if err := s.begin(r); err != nil {
+		return err
+	}
 	if err := s.remember(); err != nil {
 		return err
 	}
-	s.opts.Logger.Info("log store opened", "dir", s.dir, "events", s.head, "streams", s.known, "segments", len(s.segs), "took", time.Since(start))
+	s.opts.Logger.Info("log store opened", "dir", s.dir, "events", s.events, "streams", s.known, "segments", len(s.segs),
+		"indexes_made", r.made, "took", time.Since(start))
 	return nil
 }
 
 // openSegment opens and maps an existing segment. The first one tells the
 // store's id.
-func (s *Store) openSegment(path string, i int) (*segment, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+func (s *Store) openSegment(path string) (*segment, error) {
+	flag := os.O_RDWR
+	if s.opts.ReadOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := s.opts.fs.Open(path, flag, 0)
 	if err != nil {
 		return nil, err
 	}
-	seg := &segment{path: path, file: f, end: headerSize}
-	h, err := seg.readHeader()
-	if err == nil && i == 0 {
+	h, size, err := readHeader(path, f)
+	if err == nil && len(s.segs) == 0 {
 		s.id = h.storeID
 	}
 	switch {
@@ -124,66 +145,67 @@ func (s *Store) openSegment(path string, i int) (*segment, error) {
 		err = &eventstore.CorruptError{File: path, Reason: fmt.Sprintf("its name is not that of a segment that begins at position %d", h.first)}
 	}
 	if err != nil {
-		_ = seg.close()
+		return nil, errors.Join(err, f.Close())
+	}
+	c, err := newContent(path, f, h, size)
+	if err != nil {
 		return nil, err
 	}
-	seg.first, seg.seed = h.first, h.seed()
+	seg := &segment{first: h.first, path: path}
+	seg.content.Store(c)
 	return seg, nil
 }
 
-func (seg *segment) readHeader() (header, error) {
-	info, err := seg.file.Stat()
-	if err != nil {
-		return header{}, err
-	}
-	b := make([]byte, min(headerSize, info.Size()))
-	if _, err := seg.file.ReadAt(b, 0); err != nil {
-		return header{}, err
-	}
-	h, err := decodeHeader(seg.path, b)
-	if err != nil {
-		return header{}, err
-	}
-	return h, seg.mmap(info.Size())
+type reader interface {
+	ReadAt(b []byte, off int64) (int, error)
+	Size() (int64, error)
 }
 
-// publishAll lets readers see all that recovery found.
-func (s *Store) publishAll() {
+func readHeader(path string, f reader) (h header, size int64, err error) {
+	if size, err = f.Size(); err != nil {
+		return header{}, 0, err
+	}
+	b := make([]byte, min(headerSize, size))
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return header{}, 0, fmt.Errorf("read %s: %w", path, err)
+	}
+	h, err = decodeHeader(path, b)
+	return h, size, err
+}
+
+// begin lets readers see what was found, and sees to it that there is a
+// segment to append to.
+func (s *Store) begin(r *recovery) error {
 	for _, seg := range s.segs {
-		seg.offs, seg.counted = seg.added, seg.end
-		s.used += seg.end
-		s.head += eventstore.Position(len(seg.added))
+		c := seg.content.Load()
+		sum := c.summary()
+		s.used += sum.end
+		s.events += uint64(sum.events)
+		s.known += sum.born
 	}
-	for _, st := range s.streams {
-		st.state, st.positions = st.next, st.added
-		if st.state.Last > 0 {
-			s.known++
-		}
-	}
+	s.head = r.next - 1
 	s.batch.head = s.head
+	c := s.current()
+	if t := c.tail.Load(); t != nil {
+		s.grows, s.end, s.blocks = c, c.end, t.blocks
+		return nil
+	}
+	seg, err := s.createSegment(r.next, s.opts.SegmentSize)
+	if err == nil {
+		s.append(seg)
+	}
+	return err
 }
 
 // remember tells the ids of the last events to the memory of recent ones.
 func (s *Store) remember() error {
 	v := s.view()
-	if v.head == 0 {
+	if s.opts.ReadOnly || v.head == 0 {
 		return nil
 	}
 	first := eventstore.Position(1)
-	if s.head > streamrules.RecentLimit {
-		first = s.head - streamrules.RecentLimit + 1
+	if v.head > streamrules.RecentLimit {
+		first = v.head - streamrules.RecentLimit + 1
 	}
-	d := newDecoder(s)
-	defer d.release()
-	c := cursor{view: v, next: first, last: s.head, step: 1}
-	for r := (eventstore.Recorded{}); !d.done(&c); {
-		found, err := d.next(context.Background(), &c, &r)
-		if err != nil {
-			return err
-		}
-		if found {
-			s.recent.Add(r.ID, r.Position)
-		}
-	}
-	return nil
+	return s.eachFrame(v, first, v.head, func(f *frame) { s.recent.Add(f.id, f.position) })
 }

@@ -2,12 +2,10 @@ package logstore
 
 import (
 	"log/slog"
-	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/logstore/internal/disk"
 )
 
 // A SyncPolicy says when what was written is forced to the disk. A crash of
@@ -31,23 +29,26 @@ const (
 type Options struct {
 	Sync          SyncPolicy       // default SyncAlways
 	SyncEvery     time.Duration    // for SyncInterval; default 100ms
-	SegmentSize   int64            // bytes of a segment file, sparse; default 256 MiB, at most 16 GiB
+	SegmentSize   int64            // bytes of a segment file, sparse; default 256 MiB, at most 4 GiB
 	MaxAppendSize int              // bytes in one append; default eventstore.DefaultMaxAppendSize, at most 1 GiB
 	Now           func() time.Time // the store's clock; default time.Now
 	Logger        *slog.Logger     // default discards
 
-	hooks *hooks
-}
+	// StreamCache is how many streams the store remembers the state of, beside
+	// those in the last segment; default 262,144, some 150 bytes each.
+	StreamCache int
 
-// hooks replace what touches the disk, for tests.
-type hooks struct {
-	write func(f *os.File, b []byte, off int64) (int, error)
-	sync  func(f *os.File) error
+	// ReadOnly opens what is committed at that moment and changes nothing. It
+	// takes no lock, so that another process may write. What comes later is not
+	// seen; writes give [eventstore.ErrUnavailable].
+	ReadOnly bool
+
+	fs disk.FS // default that of the machine
 }
 
 const (
 	defaultSegmentSize = 256 << 20
-	maxSegmentSize     = 16 << 30
+	defaultStreamCache = 1 << 18
 	maxAppendSize      = 1 << 30
 	pageSize           = 4096
 	frameOverhead      = 64 // bytes of a frame besides names, metadata and data, roughly
@@ -66,7 +67,7 @@ func (o *Options) withDefaults() Options {
 	if opts.SegmentSize <= 0 {
 		opts.SegmentSize = defaultSegmentSize
 	}
-	opts.SegmentSize = roundUp(min(opts.SegmentSize, maxSegmentSize), pageSize)
+	opts.SegmentSize = roundUp(min(opts.SegmentSize, maxSegment))
 	if opts.MaxAppendSize <= 0 {
 		opts.MaxAppendSize = eventstore.DefaultMaxAppendSize
 	}
@@ -77,13 +78,14 @@ func (o *Options) withDefaults() Options {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	if opts.hooks == nil {
-		opts.hooks = &hooks{
-			write: func(f *os.File, b []byte, off int64) (int, error) { return f.WriteAt(b, off) },
-			sync:  func(f *os.File) error { return unix.Fdatasync(int(f.Fd())) },
-		}
+	if opts.StreamCache <= 0 {
+		opts.StreamCache = defaultStreamCache
+	}
+	if opts.fs == nil {
+		opts.fs = disk.OS{}
 	}
 	return opts
 }
 
-func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
+// roundUp returns n rounded up to whole pages.
+func roundUp(n int64) int64 { return (n + pageSize - 1) / pageSize * pageSize }

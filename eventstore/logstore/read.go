@@ -19,8 +19,11 @@ func (s *Store) read(ctx context.Context, name string, opts eventstore.ReadOptio
 		yield(eventstore.Recorded{}, err)
 		return
 	}
-	state, positions, v := s.look(name)
-	w, err := state.Readable(name, s.opts.Now)
+	state, tail, v, err := s.look(name)
+	var w streamrules.Window
+	if err == nil {
+		w, err = state.Readable(name, s.opts.Now)
+	}
 	if err != nil {
 		yield(eventstore.Recorded{}, err)
 		return
@@ -29,17 +32,15 @@ func (s *Store) read(ctx context.Context, name string, opts eventstore.ReadOptio
 	if from == 0 {
 		return
 	}
-	c := cursor{view: v, positions: positions, left: max(opts.Limit, 0), notBefore: nanos(w.NotBefore)}
-	c.next, c.last, c.step = eventstore.Position(from), eventstore.Position(to), 1
-	if opts.Backwards {
-		c.step = minusOne
-	}
-	s.drain(ctx, &c, yield)
+	s.drain(ctx, &cursor{
+		s: s, view: v, stream: name, at: from, to: to, tailRun: tail,
+		left: max(opts.Limit, 0), notBefore: nanos(w.NotBefore), backwards: opts.Backwards,
+	}, yield)
 }
 
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
-		return -1 << 63
+		return always
 	}
 	return t.UnixNano()
 }
@@ -50,23 +51,26 @@ func (s *Store) readAll(ctx context.Context, opts eventstore.ReadAllOptions, yie
 		return
 	}
 	v := s.view()
-	c := cursor{view: v, next: max(opts.From, 1), last: v.head, step: 1, left: max(opts.Limit, 0), match: opts.Filter.Matcher(), notBefore: -1 << 63}
+	from, to := max(opts.From, 1), v.head
 	if opts.Backwards {
-		if c.next, c.last, c.step = v.head, 1, minusOne; opts.From > 0 {
-			c.next = min(v.head, opts.From)
+		if from, to = v.head, 1; opts.From > 0 {
+			from = min(v.head, opts.From)
 		}
 	}
-	if v.head == 0 || c.next > v.head {
+	if v.head == 0 || from > v.head {
 		return
 	}
-	s.drain(ctx, &c, yield)
+	c := s.cursor(v, from, to)
+	c.left, c.backwards = max(opts.Limit, 0), opts.Backwards
+	c.filter, c.match = opts.Filter, opts.Filter.Matcher()
+	s.drain(ctx, c, yield)
 }
 
 // drain yields the events of c, which has some.
 func (s *Store) drain(ctx context.Context, c *cursor, yield yieldEvent) {
 	d := newDecoder(s)
 	defer d.release()
-	for r := (eventstore.Recorded{}); !d.done(c); {
+	for r := (eventstore.Recorded{}); !c.ended; {
 		err := s.alive(ctx)
 		found := false
 		if err == nil {
@@ -82,9 +86,24 @@ func (s *Store) drain(ctx context.Context, c *cursor, yield yieldEvent) {
 	}
 }
 
+// eachFrame calls do with every frame from one position to another.
+func (s *Store) eachFrame(v view, from, to eventstore.Position, do func(f *frame)) error {
+	d := newDecoder(s)
+	defer d.release()
+	c := s.cursor(v, from, to)
+	for f := (frame{}); ; {
+		ok, err := d.frame(context.Background(), c, &f)
+		if !ok || err != nil {
+			return err
+		}
+		do(&f)
+	}
+}
+
 type allSource struct {
-	s     *Store
-	match func(stream, eventType string) bool
+	s      *Store
+	filter eventstore.Filter
+	match  func(stream, eventType string) bool
 }
 
 func (a *allSource) Head(ctx context.Context) (eventstore.Position, error) { return a.s.Head(ctx) }
@@ -104,8 +123,9 @@ func (a *allSource) AwaitHead(ctx context.Context, beyond eventstore.Position) e
 }
 
 func (a *allSource) Range(ctx context.Context, from, to eventstore.Position, yield streamrules.Yield) bool {
-	c := cursor{view: a.s.view(), next: from, last: to, step: 1, match: a.match, notBefore: -1 << 63}
-	return a.s.deliver(ctx, &c, yield)
+	c := a.s.cursor(a.s.view(), from, to)
+	c.backwards, c.filter, c.match = false, a.filter, a.match
+	return a.s.deliver(ctx, c, yield)
 }
 
 // checkpointEvery is after how many events that did not match a subscription
@@ -117,7 +137,7 @@ func (s *Store) deliver(ctx context.Context, c *cursor, yield streamrules.Yield)
 	d := newDecoder(s)
 	defer d.release()
 	said := c.next
-	for m := (eventstore.Message{}); !d.done(c); {
+	for m := (eventstore.Message{}); !c.ended; {
 		err := s.alive(ctx)
 		found := false
 		if err == nil {
@@ -151,8 +171,8 @@ func (a *streamSource) Look(ctx context.Context) (streamrules.State, eventstore.
 	if err := a.s.alive(ctx); err != nil {
 		return streamrules.State{}, 0, err
 	}
-	state, _, v := a.s.look(a.name)
-	return state, v.head, nil
+	state, _, v, err := a.s.look(a.name)
+	return state, v.head, err
 }
 
 func (a *streamSource) Await(ctx context.Context, beyond eventstore.Version) error {
@@ -160,10 +180,9 @@ func (a *streamSource) Await(ctx context.Context, beyond eventstore.Version) err
 		a.s.mu.Lock()
 		changed := a.s.waiters.Stream(a.name)
 		a.s.mu.Unlock()
-		state, _, _ := a.s.look(a.name)
-		var err error
-		done := state.Last > beyond || state.Tombstoned
-		if !done {
+		state, _, _, err := a.s.look(a.name)
+		done := err == nil && (state.Last > beyond || state.Tombstoned)
+		if !done && err == nil {
 			err = a.s.wait(ctx, changed)
 		}
 		a.s.mu.Lock()
@@ -176,7 +195,10 @@ func (a *streamSource) Await(ctx context.Context, beyond eventstore.Version) err
 }
 
 func (a *streamSource) Range(ctx context.Context, from, to eventstore.Version, notBefore time.Time, yield streamrules.Yield) bool {
-	_, positions, v := a.s.look(a.name)
-	c := cursor{view: v, positions: positions, next: eventstore.Position(from), last: eventstore.Position(to), step: 1, notBefore: nanos(notBefore)}
-	return a.s.deliver(ctx, &c, yield)
+	_, tail, v, err := a.s.look(a.name)
+	if err != nil {
+		yield(eventstore.Message{}, err)
+		return false
+	}
+	return a.s.deliver(ctx, &cursor{s: a.s, view: v, stream: a.name, at: from, to: to, tailRun: tail, notBefore: nanos(notBefore)}, yield)
 }

@@ -2,6 +2,7 @@ package logstore_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -28,7 +29,7 @@ type tear struct {
 func newTear(t *testing.T, stream string) *tear {
 	t.Helper()
 	x := new(tear)
-	x.dir = write(t, &logstore.Options{SegmentSize: small}, func(s *logstore.Store) {
+	x.dir = leave(t, &logstore.Options{SegmentSize: small}, func(s *logstore.Store) {
 		for range 4 {
 			appendTo(t, s, stream, 2)
 			appendTo(t, s, "b-1", 1)
@@ -63,18 +64,18 @@ func (x *tear) check(t *testing.T, damaged []byte, mayBeWhole bool) {
 	s, err = logstore.Open(x.dir, opts)
 	require.NoError(t, err)
 	require.Len(t, readAll(t, s), len(got)+1)
-	require.NoError(t, s.Close())
+	require.NoError(t, s.Abandon()) // a clean close would say where the data ends
 }
 
 func TestTornTailAtEveryByte(t *testing.T) {
 	t.Parallel()
-	x := newTear(t, "padded")
+	x := newTear(t, "a-1")
 	for at := x.from; at < x.to; at++ {
 		cut := bytes.Clone(x.whole)
 		clear(cut[at:x.to])
-		x.check(t, cut, at > x.to-8) // only padding may be missing
-		if at%7 == 0 {               // a file that ends there
-			x.check(t, bytes.Clone(x.whole[:at]), at > x.to-8)
+		x.check(t, cut, false)
+		if at%7 == 0 { // a file that ends there
+			x.check(t, bytes.Clone(x.whole[:at]), false)
 		}
 	}
 }
@@ -108,9 +109,9 @@ func TestGarbageAtTheEnd(t *testing.T) {
 func TestLostPagesOfTheLastWrite(t *testing.T) {
 	t.Parallel()
 	const page = 4096
-	dir := write(t, &logstore.Options{SegmentSize: 1 << 20}, func(s *logstore.Store) {
+	dir := leave(t, &logstore.Options{SegmentSize: 1 << 20}, func(s *logstore.Store) {
 		appendTo(t, s, "a-1", 3)
-		appendTo(t, s, "a-1", 200)
+		appendTo(t, s, "a-1", 400)
 	})
 	file := segments(t, dir)[0]
 	whole, err := os.ReadFile(file)
@@ -123,7 +124,7 @@ func TestLostPagesOfTheLastWrite(t *testing.T) {
 		s, err := logstore.Open(dir, nil)
 		require.NoError(t, err)
 		assert.Len(t, readAll(t, s), 3)
-		require.NoError(t, s.Close())
+		require.NoError(t, s.Abandon())
 	}
 }
 
@@ -158,7 +159,7 @@ func TestCutIsLogged(t *testing.T) {
 func TestDamagedMiddleIsReportedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	x := newTear(t, "a-1")
-	for _, off := range []int64{64, 64 + 8, 64 + 100, x.from - 20} {
+	for _, off := range []int64{64, 64 + 2, 64 + 100, x.from - 20} {
 		damaged := bytes.Clone(x.whole)
 		damaged[off] ^= 0x10
 		refuses(t, x.dir, x.file, damaged)
@@ -181,10 +182,34 @@ func refuses(t *testing.T, dir, file string, damaged []byte) {
 	assert.True(t, bytes.Equal(damaged, after), "the file must not change")
 }
 
+// After a clean close nothing can be missing, not even at the very end.
+func TestDamageAfterACleanCloseIsReported(t *testing.T) {
+	t.Parallel()
+	dir := write(t, &logstore.Options{SegmentSize: small}, func(s *logstore.Store) { appendTo(t, s, "a-1", 5) })
+	file := segments(t, dir)[0]
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	end := used(t, file)
+	for name, change := range map[string]func(b []byte){
+		"first": func(b []byte) { b[70] ^= 1 },
+		"last":  func(b []byte) { b[end-1] ^= 1 },
+		"gone":  func(b []byte) { clear(b[end-100:]) },
+		"all":   func(b []byte) { clear(b[64:]) },
+		"more":  func(b []byte) { b[end+100] = 1 },
+	} {
+		damaged := bytes.Clone(whole)
+		change(damaged)
+		refuses(t, dir, file, damaged)
+		assert.FileExists(t, strings.TrimSuffix(file, ".log")+".idx", name)
+	}
+	require.NoError(t, os.WriteFile(file, whole, 0o644))
+	assert.Len(t, readAll(t, open(t, dir, nil)), 5)
+}
+
 func TestDamagedSealedSegmentIsReported(t *testing.T) {
 	t.Parallel()
 	dir := write(t, &logstore.Options{SegmentSize: 4096}, func(s *logstore.Store) {
-		for range 60 {
+		for range 150 {
 			appendTo(t, s, "a-1", 2)
 		}
 	})
@@ -193,10 +218,26 @@ func TestDamagedSealedSegmentIsReported(t *testing.T) {
 	first, err := os.ReadFile(files[0])
 	require.NoError(t, err)
 	end := used(t, files[0])
+	index := strings.TrimSuffix(files[0], ".log") + ".idx"
 	for name, change := range map[string]func(b []byte){
-		"frame":  func(b []byte) { b[300] ^= 1 },
-		"tail":   func(b []byte) { clear(b[end-40 : end]) },
-		"group":  func(b []byte) { clear(b[end-200:]) },
+		"frame": func(b []byte) { b[300] ^= 1 },
+		"tail":  func(b []byte) { clear(b[end-40 : end]) },
+		"group": func(b []byte) { clear(b[end-200:]) },
+	} {
+		damaged := bytes.Clone(first)
+		change(damaged)
+		require.NoError(t, os.WriteFile(files[0], damaged, 0o644))
+		s, err := logstore.Open(dir, &logstore.Options{ReadOnly: true})
+		require.NoError(t, err, "its index need not be made")
+		_, err = tryAll(s)
+		require.ErrorIs(t, err, eventstore.ErrCorrupt, name)
+		require.NoError(t, s.Close())
+		require.NoError(t, os.Rename(index, index+".away"))
+		_, err = logstore.Open(dir, nil)
+		require.ErrorIs(t, err, eventstore.ErrCorrupt, name)
+		require.NoError(t, os.Rename(index+".away", index))
+	}
+	for name, change := range map[string]func(b []byte){
 		"header": func(b []byte) { b[33] ^= 1 },
 		"magic":  func(b []byte) { b[0] = 'x' },
 	} {
@@ -208,16 +249,26 @@ func TestDamagedSealedSegmentIsReported(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(files[0], first, 0o644))
 	require.NoError(t, os.Rename(files[1], files[1]+".away"))
-	_, err = logstore.Open(dir, nil)
+	_, err = logstore.Open(dir, &logstore.Options{ReadOnly: true})
 	require.ErrorIs(t, err, eventstore.ErrCorrupt, "a segment is missing")
 	require.NoError(t, os.Rename(files[1]+".away", files[1]))
-	assert.Len(t, readAll(t, open(t, dir, nil)), 120)
+	assert.Len(t, readAll(t, open(t, dir, nil)), 300)
+}
+
+func tryAll(s eventstore.Store) (n int, err error) {
+	for _, err := range s.ReadAll(context.Background(), eventstore.ReadAllOptions{}) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 func TestNewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := write(t, &logstore.Options{SegmentSize: small}, func(s *logstore.Store) { appendTo(t, s, "a-1", 1) })
-	patch(t, segments(t, dir)[0], 8, []byte{2})
+	patch(t, segments(t, dir)[0], 8, []byte{3})
 	_, err := logstore.Open(dir, nil)
 	require.ErrorContains(t, err, "use a newer foldstream")
 	require.NotErrorIs(t, err, eventstore.ErrCorrupt)

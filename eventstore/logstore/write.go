@@ -1,7 +1,10 @@
 package logstore
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -24,6 +27,7 @@ type pending struct {
 	id      eventstore.ID
 	stream  string
 	version eventstore.Version
+	off     int64 // in the segment
 }
 
 // pending returns the event in the batch at position p, or nil.
@@ -43,16 +47,22 @@ func (s *Store) commit(requests []*request) {
 			continue
 		}
 		s.batch.requests = append(s.batch.requests, r)
-		plan, err := r.op.Decide((*leader)(s))
-		if r.receipt, r.err = plan.Receipt, err; err != nil || plan.N == 0 {
+		l := leader{s: s}
+		plan, err := r.op.Decide(&l)
+		if r.receipt, r.err = plan.Receipt, firstError(l.err, err); r.err != nil || plan.N == 0 {
 			continue
 		}
 		if err := s.reserve(r, planLen(&plan)); err != nil {
 			s.fail(err, r)
 			continue
 		}
+		targets, err := s.targets(&plan)
+		if err != nil {
+			r.err = err
+			continue
+		}
 		r.written = true
-		s.encode(&plan, created)
+		s.encode(&plan, &targets, created)
 		r.receipt.Position = s.batch.head - eventstore.Position(plan.Events()-len(plan.Writes[0].Events))
 	}
 	if err := s.flush(); err != nil {
@@ -60,7 +70,7 @@ func (s *Store) commit(requests []*request) {
 	}
 }
 
-// planLen returns the bytes that a plan takes in a segment.
+// planLen returns the bytes that a plan takes in a segment at most.
 func planLen(p *streamrules.Plan) int64 {
 	var n int64
 	for _, w := range p.Writes[:p.N] {
@@ -74,8 +84,9 @@ func planLen(p *streamrules.Plan) int64 {
 // reserve sees to it that n bytes fit into the current segment behind what is
 // in the batch. It may write the batch, without r, and begin a new segment.
 func (s *Store) reserve(r *request, n int64) error {
-	seg := s.current()
-	if seg.end+int64(len(s.batch.buf))+n <= seg.size() {
+	c := s.current()
+	t := c.tail.Load()
+	if c.end+int64(len(s.batch.buf))+n <= c.size() && !t.full() {
 		return nil
 	}
 	s.batch.requests = s.batch.requests[:len(s.batch.requests)-1]
@@ -84,13 +95,24 @@ func (s *Store) reserve(r *request, n int64) error {
 		return err
 	}
 	s.batch.requests = append(s.batch.requests, r)
-	size := max(s.opts.SegmentSize, roundUp(headerSize+n, pageSize))
-	if len(seg.added) == 0 {
-		s.mapped.Lock()
-		defer s.mapped.Unlock()
-		return seg.resize(size)
+	size := max(s.opts.SegmentSize, roundUp(headerSize+n))
+	if t.events == 0 {
+		return s.enlarge(size)
 	}
 	return s.roll(size)
+}
+
+// enlarge gives the current segment, which is empty, more room.
+func (s *Store) enlarge(size int64) error {
+	seg := s.segs[len(s.segs)-1]
+	c, err := s.remap(seg, size)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grows = c
+	return seg.replace(c)
 }
 
 // roll seals the current segment and begins the next.
@@ -102,23 +124,53 @@ func (s *Store) roll(size int64) error {
 	if err != nil {
 		return err
 	}
+	sealed := s.segs[len(s.segs)-1]
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.segs = append(s.segs[:len(s.segs):len(s.segs)], seg) // readers hold the old slice
-	s.used += headerSize
+	s.append(seg)
+	s.mu.Unlock()
+	s.sealLater(sealed)
 	return nil
 }
 
-func (s *Store) current() *segment { return s.segs[len(s.segs)-1] }
+// append makes seg, which is empty, the last segment. The lock is held, or
+// nobody knows the store yet.
+func (s *Store) append(seg *segment) {
+	if s.grows != nil {
+		s.grows.tail.Load().last = seg.first - 1
+	}
+	s.segs = append(s.segs[:len(s.segs):len(s.segs)], seg) // readers hold the old slice
+	s.grows, s.blocks, s.end = seg.content.Load(), nil, headerSize
+	s.used += headerSize
+	s.rolls++
+}
+
+// A target is a stream that is written to, and the one whose metadata that is.
+type target struct{ to, of *stream }
+
+// targets returns the streams that a plan changes.
+func (s *Store) targets(plan *streamrules.Plan) (ts [2]target, err error) {
+	for i := range plan.Writes[:plan.N] {
+		name := plan.Writes[i].Stream
+		if ts[i].to, err = s.stream(name); err != nil {
+			return ts, err
+		}
+		if orig, isMeta := streamrules.Original(name); isMeta {
+			if ts[i].of, err = s.stream(orig); err != nil {
+				return ts, err
+			}
+		}
+	}
+	return ts, nil
+}
 
 // encode adds a plan to the batch and to what the leader knows.
-func (s *Store) encode(plan *streamrules.Plan, created int64) {
-	b, seg := &s.batch, s.current()
+func (s *Store) encode(plan *streamrules.Plan, targets *[2]target, created int64) {
+	b, c := &s.batch, s.current()
+	t := c.tail.Load()
 	left := plan.Events()
-	p := place{created: created, seed: seg.seed}
+	p := place{base: &c.base, created: created}
 	for wi := range plan.Writes[:plan.N] {
-		w := &plan.Writes[wi]
-		st := s.stream(w.Stream)
+		w, st := &plan.Writes[wi], targets[wi].to
 		for i := range w.Events {
 			e := &w.Events[i]
 			b.head++
@@ -127,7 +179,7 @@ func (s *Store) encode(plan *streamrules.Plan, created int64) {
 			if p.id.IsZero() {
 				p.id = eventstore.NewID()
 			}
-			p.off, p.flags = seg.end+int64(len(b.buf)), 0
+			p.off, p.flags = c.end+int64(len(b.buf)), 0
 			if left == 0 {
 				p.flags |= flagCommit
 			}
@@ -138,33 +190,25 @@ func (s *Store) encode(plan *streamrules.Plan, created int64) {
 				p.flags |= flagTombstone
 			}
 			b.buf = appendFrame(b.buf, &p, w.Stream, e)
-			b.events = append(b.events, pending{p.id, st.name, p.version})
-			seg.added = append(seg.added, uint32(p.off/frameAlign))
-			st.added = append(st.added, p.position)
+			b.events = append(b.events, pending{p.id, st.name, p.version, p.off})
+			t.add(st, &frameInfo{p.off, uint32(p.position - c.first), p.version, e.Type})
 			s.recent.Add(p.id, p.position)
 		}
-		s.applyWrite(st, w)
-	}
-}
-
-// applyWrite moves what the leader knows of a stream, and of the one whose
-// metadata it holds, behind w.
-func (s *Store) applyWrite(st *stream, w *streamrules.Write) {
-	st.next = w.After(st.next)
-	s.batch.touched = append(s.batch.touched, st)
-	if orig, isMeta := streamrules.Original(w.Stream); isMeta {
-		o := s.stream(orig)
-		o.next.Meta = w.Metadata()
-		s.batch.touched = append(s.batch.touched, o)
+		st.next = w.After(st.next)
+		b.touched = append(b.touched, st)
+		if of := targets[wi].of; of != nil {
+			of.next.Meta = w.Metadata()
+			b.touched = append(b.touched, of)
+		}
 	}
 }
 
 // flush writes the batch, syncs as the policy says and publishes.
 func (s *Store) flush() error {
-	b, seg := &s.batch, s.current()
+	b, c := &s.batch, s.current()
 	if len(b.buf) > 0 {
-		if _, err := s.opts.hooks.write(seg.file, b.buf, seg.end); err != nil {
-			return fmt.Errorf("write %s: %w", seg.path, err)
+		if _, err := c.file.WriteAt(b.buf, c.end); err != nil {
+			return fmt.Errorf("write %s: %w", c.path, err)
 		}
 		b.unsynced = true
 		if s.opts.Sync == SyncAlways || s.opts.Sync == SyncInterval && time.Since(b.lastSync) >= s.opts.SyncEvery {
@@ -172,7 +216,7 @@ func (s *Store) flush() error {
 				return err
 			}
 		}
-		seg.end += int64(len(b.buf))
+		c.end += int64(len(b.buf))
 		s.publish(b.touched, b.head)
 	}
 	b.reset()
@@ -194,9 +238,9 @@ func (s *Store) sync() error {
 	if !s.batch.unsynced {
 		return nil
 	}
-	seg := s.current()
-	if err := s.opts.hooks.sync(seg.file); err != nil {
-		return fmt.Errorf("sync %s: %w", seg.path, err)
+	c := s.current()
+	if err := c.file.Datasync(); err != nil {
+		return fmt.Errorf("sync %s: %w", c.path, err)
 	}
 	s.batch.unsynced, s.batch.lastSync = false, time.Now()
 	return nil
@@ -216,30 +260,51 @@ func (s *Store) fail(cause error, r *request) {
 }
 
 // leader is the store as a decision sees it: with what is still in the batch.
-type leader Store
+type leader struct {
+	s   *Store
+	err error // why an answer of State is worth nothing
+}
 
 func (l *leader) State(name string) streamrules.State {
-	if st := l.streams[name]; st != nil {
+	s := l.s
+	st := s.current().tail.Load().streams[name]
+	if st != nil && st.complete {
 		return st.next
 	}
-	return streamrules.State{}
+	var state streamrules.State
+	var err error
+	if st != nil {
+		state, err = s.complete(st, st.next, view{segs: s.segs})
+	} else {
+		state, err = s.past(name, view{segs: s.segs})
+	}
+	l.err = firstError(l.err, err)
+	return state
 }
 
 func (l *leader) EventAt(name string, at eventstore.Version) (eventstore.ID, eventstore.Position, error) {
-	s := (*Store)(l)
-	p := s.streams[name].added[at-1]
-	if e := s.batch.pending(p); e != nil {
-		return e.id, p, nil
+	s := l.s
+	c := &cursor{s: s, view: s.all(), stream: name, at: at, to: at}
+	if st := c.grows.tail.Load().streams[name]; st != nil && len(st.added) > 0 && at >= st.first {
+		off := int64(st.added[at-st.first])
+		if off >= c.grows.end {
+			i, _ := slices.BinarySearchFunc(s.batch.events, off, func(e pending, off int64) int { return cmp.Compare(e.off, off) })
+			return s.batch.events[i].id, s.batch.head - eventstore.Position(len(s.batch.events)-1-i), nil
+		}
+		c.tailRun = run{i: len(c.segs) - 1, c: c.grows, first: st.first, offs: st.added}
 	}
-	f, err := s.frameAt(p)
-	if err != nil {
-		return eventstore.ID{}, 0, err
+	d := newDecoder(s)
+	defer d.release()
+	var f frame
+	ok, err := d.frame(context.Background(), c, &f)
+	if !ok || err != nil {
+		return eventstore.ID{}, 0, err // it was removed, and is like no other
 	}
-	return f.id(), p, nil
+	return f.id, f.position, nil
 }
 
 func (l *leader) Recent(id eventstore.ID) (streamrules.Place, bool, error) {
-	s := (*Store)(l)
+	s := l.s
 	p := s.recent.Find(id)
 	if p == 0 {
 		return streamrules.Place{}, false, nil
@@ -247,10 +312,19 @@ func (l *leader) Recent(id eventstore.ID) (streamrules.Place, bool, error) {
 	if e := s.batch.pending(p); e != nil {
 		return streamrules.Place{Stream: e.stream, Version: e.version, Position: p}, true, nil
 	}
-	f, err := s.frameAt(p)
-	if err != nil {
+	d := newDecoder(s)
+	defer d.release()
+	var f frame
+	ok, err := d.frame(context.Background(), s.cursor(s.all(), p, p), &f)
+	if !ok || err != nil {
 		return streamrules.Place{}, false, err
 	}
-	_, _, name, _, _ := f.parts()
-	return streamrules.Place{Stream: string(name), Version: f.version(), Position: p}, true, nil
+	return streamrules.Place{Stream: string(f.stream), Version: f.version, Position: p}, true, nil
+}
+
+// all returns the leader's own view: with what is written and not yet
+// published.
+func (s *Store) all() view {
+	c := s.current()
+	return view{segs: s.segs, head: s.batch.head, grows: c, blocks: c.tail.Load().blocks, end: c.end}
 }

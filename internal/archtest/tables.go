@@ -98,6 +98,7 @@ const (
 	testify     = "github.com/stretchr/testify"
 	rapid       = "pgregory.net/rapid"
 	xsys        = "golang.org/x/sys"
+	xxhash      = "github.com/cespare/xxhash/v2"
 )
 
 // thirdParty is for files that are not tests.
@@ -106,7 +107,7 @@ var thirdParty = []use{
 	{"eventstore/esdbserver/...", []string{esdb, genproto, grpc, protobuf}}, // the client's module has the generated code of the protocol
 	{"eventstore/esdbstore", []string{esdb, grpc}},
 	{"eventstore/eventstoretest", []string{testify}},
-	{"eventstore/logstore", []string{xsys}},
+	{"eventstore/logstore", []string{xxhash}},
 	{"eventstore/logstore/internal/disk", []string{xsys}},
 	{"aggregate/aggregatetest", []string{testify}},
 	{"projection/projectiontest", []string{testify}},

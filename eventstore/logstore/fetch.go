@@ -1,0 +1,237 @@
+package logstore
+
+import (
+	"context"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// fetch copies the next frames of c, or finds that it has ended.
+func (d *decoder) fetch(ctx context.Context, c *cursor) error {
+	if d.handed {
+		d.chunk, d.handed = nil, false
+	}
+	d.chunk, d.at, d.items, d.i = d.chunk[:0], 0, d.items[:0], 0
+	if err := d.s.alive(ctx); err != nil {
+		return err
+	}
+	if c.stream != "" {
+		return d.fetchStream(c)
+	}
+	cont, err := c.enter()
+	if err != nil {
+		return err
+	}
+	d.c = cont
+	fetch := d.fetchForward
+	if c.backwards {
+		fetch = d.fetchBackward
+	}
+	err = guard(cont, &c.off, func() error { return fetch(c, cont) })
+	return firstError(err, cont.release())
+}
+
+// fetchForward copies what comes next in a segment, or goes to the next one.
+func (d *decoder) fetchForward(c *cursor, cont *content) error {
+	if c.off == 0 {
+		b := c.start(cont, c.next)
+		c.off, c.due = int64(b.off), cont.first+eventstore.Position(b.rel)
+	}
+	end := c.endOf(cont)
+	to := end
+	if c.kinds != ^uint64(0) {
+		to = c.skip(cont, end)
+	}
+	if c.off >= end {
+		if c.i == len(c.segs)-1 {
+			c.ended = true
+			return nil
+		}
+		c.i++
+		c.c, c.off = nil, 0
+		c.next = max(c.next, c.segs[c.i].first)
+		c.ended = c.next > c.last
+		return nil
+	}
+	b, reason := cont.frameBytes(c.off, end)
+	if reason != "" {
+		return cont.damaged(c.off, reason)
+	}
+	n := max(int64(len(b)), min(int64(d.size), to-c.off))
+	d.copy(cont.data[c.off : c.off+n])
+	d.size = min(2*d.size, chunkSize)
+	return nil
+}
+
+// copy appends b to the chunk, which is made large enough for a fetch.
+func (d *decoder) copy(b []byte) {
+	if cap(d.chunk)-len(d.chunk) < len(b) && len(d.chunk) == 0 {
+		d.chunk = append([]byte(nil), b...) // not zeroed first
+		return
+	}
+	d.chunk = append(d.chunk, b...)
+}
+
+// skip moves c over blocks of a sealed segment that hold nothing that can
+// match, and returns where the next such block begins.
+func (c *cursor) skip(cont *content, end int64) int64 {
+	x, _ := cont.indexes()
+	if x == nil || x.events == 0 {
+		return end
+	}
+	wanted := func(i int) bool { return le.Uint64(x.masks[8*i:])&c.kinds != 0 }
+	n := len(x.masks) / 8
+	i := x.blockOf(uint32(c.due - cont.first))
+	if !wanted(i) {
+		for i < n && !wanted(i) {
+			i++
+		}
+		if i == n {
+			c.off, c.next = end, max(c.next, x.last+1)
+			c.ended = c.next > c.last
+			return end
+		}
+		b := x.blockAt(i)
+		c.off, c.due = int64(b.off), cont.first+eventstore.Position(b.rel)
+		c.next = max(c.next, c.due)
+		c.ended = c.next > c.last
+	}
+	for i < n && wanted(i) {
+		i++
+	}
+	if i == n {
+		return end
+	}
+	return int64(x.blockAt(i).off)
+}
+
+// fetchBackward copies the events of the block that the next position is in,
+// or goes to the segment before.
+func (d *decoder) fetchBackward(c *cursor, cont *content) error {
+	end := c.endOf(cont)
+	b := c.start(cont, c.next)
+	c.off = int64(b.off)
+	pos := cont.first + eventstore.Position(b.rel)
+	size := 0
+	for n := 0; n < blockEvents && c.off < end && pos <= c.next; n++ {
+		f, reason := cont.frameBytes(c.off, end)
+		if reason != "" {
+			return cont.damaged(c.off, reason)
+		}
+		if cont.header.generation > 0 {
+			pos = cont.first + peekPosition(f)
+		}
+		if pos <= c.next && pos >= c.last {
+			d.items = append(d.items, item{c: cont, off: c.off, pos: pos, to: len(f)})
+		}
+		c.off += int64(len(f))
+		pos++
+	}
+	if len(d.items) == 0 {
+		if c.ended = c.i == 0 || cont.first <= c.last; !c.ended {
+			c.i--
+			c.c, c.next = nil, cont.first-1
+		}
+		return nil
+	}
+	// The last ones first, and no more than are likely to be read.
+	for i, j := 0, len(d.items)-1; i < j; i, j = i+1, j-1 {
+		d.items[i], d.items[j] = d.items[j], d.items[i]
+	}
+	keep := 0
+	for keep < len(d.items) && (keep == 0 || size+d.items[keep].to <= d.size) {
+		it := &d.items[keep]
+		it.at, it.to = size, size+it.to
+		size = it.to
+		keep++
+	}
+	d.items = d.items[:keep]
+	d.reserve(size)
+	for _, it := range d.items {
+		c.off = it.off
+		d.chunk = append(d.chunk, cont.data[it.off:it.off+int64(it.to-it.at)]...)
+	}
+	d.size = min(2*d.size, chunkSize)
+	return nil
+}
+
+// peekPosition returns the position in a frame that was not checked yet, since
+// the first of its segment.
+func peekPosition(f []byte) eventstore.Position {
+	_, k := frameLength(f)
+	r := fieldReader{b: f, at: min(k+4+17, len(f))}
+	return eventstore.Position(r.uvarint())
+}
+
+func (d *decoder) reserve(size int) {
+	if size > cap(d.chunk) {
+		d.chunk = make([]byte, 0, size)
+	}
+}
+
+// fetchStream copies the next events of a stream.
+func (d *decoder) fetchStream(c *cursor) error {
+	if c.runs == nil {
+		if err := c.plan(); err != nil || c.ended {
+			return err
+		}
+	}
+	d.reserve(d.size)
+	for len(d.items) < batchEvents && len(c.runs) > 0 {
+		more, err := d.fetchRun(c, &c.runs[0])
+		if err != nil || !more {
+			return err
+		}
+		c.runs = c.runs[1:]
+	}
+	c.ended = len(d.items) == 0 && len(c.runs) == 0
+	d.size = min(2*d.size, chunkSize)
+	return nil
+}
+
+// fetchRun copies events of a run. It reports false when it did not get to its
+// end.
+func (d *decoder) fetchRun(c *cursor, r *run) (bool, error) {
+	cont := c.segs[r.i].pin()
+	if cont == nil {
+		return false, eventstore.ErrClosed
+	}
+	if cont != r.c { // rewritten meanwhile
+		c.runs = nil
+		err := cont.release()
+		if err == nil {
+			_, c.tailRun, c.view, err = c.s.look(c.stream)
+		}
+		return false, err
+	}
+	var off int64
+	done := false
+	err := guard(cont, &off, func() error {
+		for n := 0; len(r.offs) > 0; n++ {
+			k := 0
+			if c.backwards {
+				k = len(r.offs) - 1
+			}
+			off = int64(r.offs[k])
+			b, reason := cont.frameBytes(off, cont.size())
+			if reason != "" {
+				return cont.damaged(off, reason)
+			}
+			if len(d.items) >= batchEvents || len(d.items) > 0 && len(d.chunk)+len(b) > d.size {
+				return nil
+			}
+			at := len(d.chunk)
+			d.chunk = append(d.chunk, b...)
+			version := r.first + eventstore.Version(k)
+			d.items = append(d.items, item{at: at, to: len(d.chunk), c: cont, off: off, version: version})
+			if c.backwards {
+				r.offs = r.offs[:k]
+			} else {
+				r.offs, r.first = r.offs[1:], r.first+1
+			}
+		}
+		done = true
+		return nil
+	})
+	return done, firstError(err, cont.release())
+}
