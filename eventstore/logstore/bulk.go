@@ -1,169 +1,100 @@
 package logstore
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
+	"hash/crc32"
+	"math"
 
 	"github.com/foldstream/foldstream/eventstore"
-	"github.com/foldstream/foldstream/eventstore/logstore/internal/disk"
 )
 
-// A bulk writes a store that nobody has opened yet, segment by segment, under
-// names that mean nothing to [Open]. In the end all get their names, the first
-// segment last: without it the directory is no store that can be opened.
+// A bulk writes the segments of a new store, with their index files, one after
+// the other. A segment is in memory until it is whole, because the checksums
+// of its frames rest on a header that says where it ends.
 type bulk struct {
-	fs     disk.FS
-	dir    string
-	size   int64
-	lock   disk.File
-	made   bool // the directory, by us
-	ready  []string
-	header header
-	base   base // of header
-	last   eventstore.Position
-	buf    []byte // the segment at hand
+	*staging
+
+	size int64 // of a segment
+	head header
+	buf  []byte // frames of the segment at hand
+	tail *tail
+	born int                 // streams that begin in it
+	odd  bool                // its streams or positions have gaps
+	last eventstore.Position // 0 before the first event
 }
 
-// newBulk takes dir, which must be empty or not exist.
-func newBulk(fsys disk.FS, dir string, size int64) (_ *bulk, err error) {
-	b := &bulk{fs: fsys, dir: dir, size: size, header: header{storeID: eventstore.NewID(), first: 1}}
-	if _, err := fsys.ReadDir(dir); errors.Is(err, fs.ErrNotExist) {
-		b.made = true
-	}
-	if err := fsys.MkdirAll(dir); err != nil {
-		return nil, err
-	}
-	if err := b.vacant(); err != nil {
-		return nil, err
-	}
-	if b.lock, err = fsys.Open(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return nil, err
-	}
-	ok, err := b.lock.TryLock()
-	if err == nil && !ok {
-		err = &eventstore.UnavailableError{Op: "lock " + dir, Err: errors.New("another process is at work there")}
-	}
-	if err == nil {
-		err = b.vacant() // now that nobody else changes it
-	}
-	if err != nil {
-		return nil, errors.Join(err, b.lock.Close())
-	}
-	b.begin()
-	return b, nil
+func newBulk(g *staging, size int64) *bulk {
+	b := &bulk{staging: g, size: size, head: header{storeID: eventstore.NewID()}}
+	b.begin(1)
+	return b
 }
 
-// vacant returns an error unless there is nothing in the directory but what a
-// crash in the middle of an earlier attempt has left.
-func (b *bulk) vacant() error {
-	entries, err := b.fs.ReadDir(b.dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if name == lockFile || segmentName.MatchString(strings.TrimSuffix(name, ".tmp")) && strings.HasSuffix(name, ".tmp") {
-			continue
-		}
-		what := name
-		if segmentName.MatchString(strings.TrimSuffix(name, indexSuffix)+segmentSuffix) || segmentName.MatchString(name) {
-			what = "a store"
-		}
-		return &eventstore.InvalidError{What: "directory", Value: b.dir, Remedy: fmt.Sprintf("it holds %s; choose a directory that is empty or does not exist", what)}
-	}
-	return nil
+func (b *bulk) begin(first eventstore.Position) {
+	b.head.first, b.buf, b.tail, b.born, b.odd = first, append(b.buf[:0], make([]byte, headerSize)...), newTail(), 0, false
 }
 
-func (b *bulk) begin() {
-	b.header.first = b.last + 1
-	b.buf = append(b.buf[:0], make([]byte, headerSize)...)
-}
-
-// put adds an event whose position is above that of the one before.
-func (b *bulk) put(p *place, stream string, e *eventstore.Event) error {
-	if int64(len(b.buf))+frameLen(stream, e) > b.size && b.last >= b.header.first {
-		if err := b.seal(); err != nil {
+// put adds an event whose position is above that of the one before. begins
+// says that it is the first of its stream.
+func (b *bulk) put(p *place, stream string, e *eventstore.Event, begins bool) error {
+	full := int64(len(b.buf))+frameLen(stream, e) > b.size || b.tail.full()
+	switch far := p.position-b.head.first > math.MaxUint32; {
+	case far:
+		if err := b.seal(p.position); err != nil {
 			return err
 		}
-		b.begin()
+		b.begin(p.position)
+	case full && b.tail.events > 0:
+		if err := b.seal(b.last + 1); err != nil {
+			return err
+		}
+		b.begin(b.last + 1)
 	}
-	if len(b.buf) == headerSize {
-		b.header.created = p.created
-		b.base = b.header.base()
+	if b.tail.events == 0 {
+		b.head.created = p.created
 	}
-	p.base, p.off = &b.base, int64(len(b.buf))
+	g := b.head.base()
+	p.base, p.off = &g, int64(len(b.buf))
 	b.buf = appendFrame(b.buf, p, stream, e)
+	b.tail.add(b.tail.entry(stream), &frameInfo{p.off, uint32(p.position - b.head.first), p.version, e.Type})
 	b.last = p.position
+	if begins {
+		b.born++
+		b.odd = b.odd || p.version > 1
+	}
 	return nil
 }
 
-// seal writes the segment at hand.
-func (b *bulk) seal() (err error) {
-	copy(b.buf, b.header.encode())
-	path := segmentPath(b.dir, b.header.first)
-	f, err := b.fs.Open(path+".tmp", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
+// seal writes the segment at hand. The next one begins at a position.
+func (b *bulk) seal(next eventstore.Position) error {
+	b.head.last, b.head.generation = 0, 0
+	if b.odd || next-b.head.first != eventstore.Position(b.tail.events) {
+		b.head.last, b.head.generation = next-1, 1
+	}
+	g := b.head.base()
+	copy(b.buf, b.head.encode())
+	for off := headerSize; off < len(b.buf); {
+		n, k := frameLength(b.buf[off:])
+		body := b.buf[off+k+4 : off+k+4+n]
+		le.PutUint32(b.buf[off+k:], crc32.Update(g.frameSeed(int64(off), n), castagnoli, body))
+		off += k + 4 + n
+	}
+	path := segmentPath(b.dir, b.head.first)
+	if err := b.write(path, b.buf); err != nil {
 		return err
 	}
-	b.ready = append(b.ready, path)
-	defer func() { err = errors.Join(err, f.Close()) }()
-	for off := 0; off < len(b.buf); {
-		n := min(len(b.buf)-off, batchSize)
-		if _, err := f.WriteAt(b.buf[off:off+n], int64(off)); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
-		}
-		off += n
-	}
-	return f.Datasync()
+	sum := indexSummary{last: next - 1, end: int64(len(b.buf)), events: b.tail.events, born: b.born, metas: b.tail.metas}
+	return b.write(indexPath(path), encodeIndex(indexStamp{b.head.storeID, b.head.first, g.seed}, sum, b.tail))
 }
 
 // finish makes a store of what was put.
 func (b *bulk) finish() error {
-	if err := b.seal(); err != nil {
+	if err := b.seal(b.last + 1); err != nil {
 		return err
 	}
-	for i, path := range slices.Backward(b.ready) {
-		if err := b.fs.Rename(path+".tmp", path); err != nil {
+	if b.head.generation > 0 { // nothing can be appended to that
+		b.begin(b.last + 1)
+		if err := b.seal(b.last + 1); err != nil {
 			return err
 		}
-		if i == 1 || i == 0 { // the first is the last to get its name, also after a crash
-			if err := b.fs.SyncDir(b.dir); err != nil {
-				return err
-			}
-		}
 	}
-	if err := b.lock.Close(); err != nil {
-		return err
-	}
-	b.lock = nil
-	return nil
-}
-
-// abort takes away what was written.
-func (b *bulk) abort() error {
-	var errs []error
-	remove := func(path string) {
-		if err := b.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	for _, path := range b.ready {
-		remove(path)
-		remove(path + ".tmp")
-	}
-	if b.lock != nil {
-		if b.made {
-			remove(filepath.Join(b.dir, lockFile))
-		}
-		errs = append(errs, b.lock.Close())
-	}
-	if b.made {
-		remove(b.dir)
-	}
-	return errors.Join(errs...)
+	return b.staging.finish()
 }

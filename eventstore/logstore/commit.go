@@ -25,6 +25,7 @@ const (
 
 type request struct {
 	op    streamrules.Op
+	sync  bool // no op: force what was written before to the disk
 	size  int
 	state requestState  // guarded by queue.mu
 	wake  chan struct{} // gets one value when state becomes leading or done
@@ -56,6 +57,20 @@ func (s *Store) do(ctx context.Context, op streamrules.Op) (eventstore.Receipt, 
 	for i := range op.Events {
 		r.size += op.Events[i].Size()
 	}
+	return s.submit(ctx, r)
+}
+
+// force returns when all that was acknowledged before has reached the disk.
+func (s *Store) force(ctx context.Context) error {
+	if err := s.alive(ctx); err != nil {
+		return err
+	}
+	_, err := s.submit(ctx, &request{sync: true})
+	return err
+}
+
+// submit returns when r is answered.
+func (s *Store) submit(ctx context.Context, r *request) (eventstore.Receipt, error) {
 	if leads, err := s.queue.enter(r); err != nil {
 		return eventstore.Receipt{}, err
 	} else if !leads {

@@ -83,7 +83,9 @@ func (e *LineError) Unwrap() error { return e.Err }
 // from it in the new one. What was one append is not kept together: no reader
 // sees a difference.
 //
-// Positions and the versions of a stream must have no gaps. A line without position, version, id or created gets the next one.
+// Positions must rise from line to line, and the versions of a stream must
+// have no gaps; a stream whose beginning was removed may begin at a later
+// version. A line without position, version, id or created gets the next one.
 // Lines that are empty count but say nothing.
 //
 // A line that is not understood gives a [*LineError]. After any error, and when
@@ -116,10 +118,11 @@ type importer struct {
 const tombstoned eventstore.Version = 1 << 63
 
 func (im *importer) run(ctx context.Context, dir string, r io.Reader) (err error) {
-	im.out, err = newBulk(im.opts.fs, dir, im.opts.SegmentSize)
+	g, err := newStaging(im.opts.fs, dir)
 	if err != nil {
 		return err
 	}
+	im.out = newBulk(g, im.opts.SegmentSize)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, im.out.abort())
@@ -193,6 +196,7 @@ func (im *importer) line(text []byte) error {
 	if p.position, err = im.position(l.Position); err != nil {
 		return err
 	}
+	streams := im.report.Streams
 	if p.version, err = im.version(l.Stream, l.Version); err != nil {
 		return err
 	}
@@ -207,7 +211,7 @@ func (im *importer) line(text []byte) error {
 		p.flags |= flagTombstone
 		im.versions[im.hash(l.Stream)] |= tombstoned
 	}
-	if err := im.out.put(&p, l.Stream, &e); err != nil {
+	if err := im.out.put(&p, l.Stream, &e, im.report.Streams > streams); err != nil {
 		return err
 	}
 	im.report.Events++
@@ -235,7 +239,7 @@ func (im *importer) position(said eventstore.Position) (eventstore.Position, err
 	if im.opts.Renumber || said == 0 {
 		return next, nil
 	}
-	if said != next {
+	if said < next {
 		return 0, fmt.Errorf("position %d does not follow %d of the line before; sort the lines, or renumber them", said, im.report.Last)
 	}
 	return said, nil
@@ -256,7 +260,7 @@ func (im *importer) version(stream string, said eventstore.Version) (eventstore.
 		said = next
 	case said >= tombstoned-1:
 		return 0, fmt.Errorf("version %d is out of range; renumber the lines", said)
-	case said != next:
+	case said != next && last > 0:
 		return 0, fmt.Errorf("version %d of stream %q where %d was due; renumber the lines if some were left out", said, stream, next)
 	}
 	im.versions[h] = said

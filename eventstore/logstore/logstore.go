@@ -47,8 +47,9 @@ type Store struct {
 	used    int64  // bytes in the segments
 	waiters streamrules.Waiters
 
-	states stateCache
-	sealer sealer
+	states     stateCache
+	sealer     sealer
+	scavenging sync.Mutex // held by a scavenge
 }
 
 var _ eventstore.Store = (*Store)(nil)
@@ -196,6 +197,8 @@ func (s *Store) Close() error {
 		s.queue.shut()
 		s.ended.Store(true)
 		close(s.closed)
+		s.scavenging.Lock() // a scavenge sees soon that the store is closed
+		defer s.scavenging.Unlock()
 		s.sealer.work.Wait()
 		var err error
 		if s.failure == nil && !s.opts.ReadOnly {

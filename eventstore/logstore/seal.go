@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"sync"
@@ -13,7 +14,30 @@ type sealer struct {
 	mu      sync.Mutex
 	waiting []*segment
 	busy    bool
+	done    chan struct{} // closed when busy ends
 	work    sync.WaitGroup
+}
+
+// settle waits until nothing is being sealed.
+func (q *sealer) settle(ctx context.Context) error {
+	q.mu.Lock()
+	busy, done := q.busy, q.done
+	q.mu.Unlock()
+	if !busy {
+		return nil
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end says that nothing is being sealed any more; the lock is held.
+func (q *sealer) end() {
+	q.busy = false
+	close(q.done)
 }
 
 // sealLater has the index file of a segment written.
@@ -23,7 +47,7 @@ func (s *Store) sealLater(seg *segment) {
 	defer q.mu.Unlock()
 	q.waiting = append(q.waiting, seg)
 	if !q.busy {
-		q.busy = true
+		q.busy, q.done = true, make(chan struct{})
 		q.work.Go(s.sealAll)
 	}
 }
@@ -36,7 +60,7 @@ func (s *Store) sealAll() {
 	for {
 		q.mu.Lock()
 		if len(q.waiting) == 0 {
-			q.busy = false
+			q.end()
 			q.mu.Unlock()
 			return
 		}
@@ -48,7 +72,7 @@ func (s *Store) sealAll() {
 		q.mu.Lock()
 		if err != nil {
 			s.opts.Logger.Warn("an index file could not be written; the index stays in memory", "segment", seg.path, "error", err)
-			q.busy = false
+			q.end()
 			q.mu.Unlock()
 			return
 		}

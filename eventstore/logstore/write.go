@@ -41,12 +41,17 @@ func (b *batch) pending(p eventstore.Position) *pending {
 // commit decides and carries out a batch of requests. Only the leader calls it.
 func (s *Store) commit(requests []*request) {
 	created := s.opts.Now().UnixNano()
+	force := false
 	for _, r := range requests {
 		if s.failure != nil {
 			r.err = s.failure
 			continue
 		}
 		s.batch.requests = append(s.batch.requests, r)
+		if r.sync {
+			force = true
+			continue
+		}
 		l := leader{s: s}
 		plan, err := r.op.Decide(&l)
 		if r.receipt, r.err = plan.Receipt, firstError(l.err, err); r.err != nil || plan.N == 0 {
@@ -65,7 +70,11 @@ func (s *Store) commit(requests []*request) {
 		s.encode(&plan, &targets, created)
 		r.receipt.Position = s.batch.head - eventstore.Position(plan.Events()-len(plan.Writes[0].Events))
 	}
-	if err := s.flush(); err != nil {
+	err := s.flush()
+	if err == nil && force && s.failure == nil {
+		err = s.sync()
+	}
+	if err != nil {
 		s.fail(err, nil)
 	}
 }
