@@ -6,6 +6,7 @@
 //	go run ./benchmarks rebuild -events 1000000 -keys 100000
 //	go run ./benchmarks memory -events 10000000 -keys 1000000
 //	go run ./benchmarks wire
+//	go run ./benchmarks store
 //
 // For views it starts a redis-server from PATH, or uses the one that REDIS_URL names; of
 // that it uses keys with a prefix of its own, and removes them.
@@ -24,7 +25,7 @@ import (
 	"syscall"
 )
 
-const usage = `usage: benchmarks projection|catch-up|rebuild|four|latency|memory|wire [flags]
+const usage = `usage: benchmarks projection|catch-up|rebuild|four|latency|memory|wire|store [flags]
 
   projection   all of the following but memory, with the bars that they are to
                reach; with -zipf only catch-up
@@ -33,6 +34,8 @@ const usage = `usage: benchmarks projection|catch-up|rebuild|four|latency|memory
   four         replays it into four views at once
   latency      commands at a steady rate: accepted until readable in the view
   memory       the memory of a process that replays, by the bound of its cache
+  store        the log store beside the limits of the disk and the memory;
+               flags: benchmarks store -h
   wire         the server and the driver for EventStoreDB; flags: benchmarks wire -h
 
 Environment: REDIS_URL, such as redis://127.0.0.1:6379/0; without it a
@@ -115,7 +118,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	}
 	switch {
 	case !slices.Contains(scenarios, c.scenario):
-		return c, fmt.Errorf("%w: unknown scenario %q; there are %q and wire", errUsage, c.scenario, scenarios)
+		return c, fmt.Errorf("%w: unknown scenario %q; there are %q, wire and store", errUsage, c.scenario, scenarios)
 	case c.events < 1 || c.keys < 1 || c.reps < 1 || c.samples < 1:
 		return c, fmt.Errorf("%w: -events, -keys, -reps and -samples must be 1 or more", errUsage)
 	case c.only != "" && (c.scenario != "projection" || c.zipf != 0):
@@ -131,6 +134,12 @@ func parse(args []string, stderr io.Writer) (config, error) {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "wire" {
 		return runWire(ctx, args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "store" {
+		return runStore(ctx, args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "store-child" {
+		return storeChildMain(ctx, args[1:], stdout, stderr)
 	}
 	if len(args) > 0 && args[0] == "projector" {
 		return projector(ctx, args[1:], stdout)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,7 +20,7 @@ import (
 
 // The scenario wire starts servers as processes of its own program.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "wire-server" || os.Args[1] == "projector") {
+	if len(os.Args) > 1 && slices.Contains([]string{"wire-server", "projector", "store-child"}, os.Args[1]) {
 		if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -130,6 +131,8 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"projection", "-types", "odd"}, {"projection", "-nonsense"},
 		{"projection", "-only", "nonsense"}, {"rebuild", "-only", "zipf"}, {"latency", "-samples", "0"},
 		{"wire", "-runs", "0"}, {"wire", "more"}, {"wire", "-nonsense"}, {"wire", "-only", "nonsense"},
+		{"store", "-reps", "0"}, {"store", "more"}, {"store", "-events", "10"}, {"store", "-only", "nonsense"},
+		{"store", "-grow", "1"}, {"store", "-log", "there", "-grow", "10000000"},
 	} {
 		require.ErrorIs(t, run(context.Background(), args, io.Discard, io.Discard), errUsage, args)
 	}
