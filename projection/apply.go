@@ -20,24 +20,23 @@ func (l *lane) apply(ctx context.Context, it *item) error {
 	} else {
 		event, err = l.decode(it)
 	}
-	reactor := l.pl.p.reactor != nil
+	reacting := l.pl.p.reactor != nil
 	if err == nil {
 		l.meta = l.pl.metaOf(it.ev)
-		if reactor {
+		if reacting {
 			err = l.react(ctx, it, event)
 		} else {
 			err = l.change(ops, event)
 		}
 	}
-	if err == nil {
-		return nil
-	}
-	var lost *lostError
-	if errors.Is(err, errStopping) || errors.As(err, &lost) {
+	switch {
+	case errors.Is(err, errNotDone):
 		return err
-	}
-	if !reactor && l.pl.opts.transient(err, false) {
+	case err != nil && !reacting && l.pl.opts.transient(err, false):
 		return fmt.Errorf("event %d of stream %q: %w", rec.Version, rec.Stream, err)
+	case err != nil:
+		err = l.park(rec, err)
 	}
-	return l.park(rec, err)
+	l.tries = tries{}
+	return err
 }

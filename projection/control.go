@@ -13,7 +13,8 @@ import (
 // committed the batch at hand, until [Runner.Resume] is called; that is stored
 // and outlives every process. It returns when this runner has stopped; others
 // follow within their next look, at most a second. Readers go on to see the
-// view as it is.
+// view as it is. If ctx is done before, the view is paused nevertheless, and
+// stops here when the handler at hand returns.
 func (r *Runner) Pause(ctx context.Context, view string) error {
 	f, err := r.follower(view)
 	if err != nil {
@@ -22,7 +23,11 @@ func (r *Runner) Pause(ctx context.Context, view string) error {
 	if err := f.p.store.PutNote(ctx, view, pausedNote, []byte(time.Now().UTC().Format(time.RFC3339)), 0); err != nil {
 		return fmt.Errorf("pause view %q: %w", view, err)
 	}
-	f.hold()() // what runs ends; what begins finds the note
+	resume, err := f.hold(ctx) // what runs ends; what begins finds the note
+	if err != nil {
+		return fmt.Errorf("pause view: %w", err)
+	}
+	resume()
 	return nil
 }
 
@@ -54,7 +59,11 @@ func (r *Runner) SkipTo(ctx context.Context, view string, position eventstore.Po
 	if position > head {
 		return fmt.Errorf("skip view %q to position %d: the event store ends at %d", view, position, head)
 	}
-	defer f.hold()() // other processes are fenced and go on from the new checkpoints
+	resume, err := f.hold(ctx) // other processes are fenced and go on from the new checkpoints
+	if err != nil {
+		return fmt.Errorf("skip to position %d: %w", position, err)
+	}
+	defer resume()
 	v, err := f.p.store.Active(ctx, view)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // crew runs the lanes of one pipeline for whoever follows or rebuilds a view.
@@ -63,13 +64,18 @@ func (c *crew) start(ctx context.Context, lanes []*lane) {
 	}
 }
 
-// stop has lanes end after the batch at hand and waits for them.
-func (c *crew) stop(lanes []*lane) {
+// stop has lanes end after the batch at hand and waits for them, for patience
+// at most. Those that have not ended by then do so later.
+func (c *crew) stop(ctx context.Context, lanes []*lane, patience time.Duration) {
 	for _, l := range lanes {
 		l.halt()
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for _, l := range lanes {
-		<-l.queue.ended
+		if pause(ctx, l.queue.ended, 0) != nil {
+			return
+		}
 	}
 }
 

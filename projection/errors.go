@@ -7,7 +7,8 @@ import (
 
 // Errors to branch on with [errors.Is].
 var (
-	// ErrFenced means that another worker has taken the partition over.
+	// ErrFenced means that another worker has taken the partition over, or that
+	// this one is about to let go of it.
 	ErrFenced = errors.New("projection: another worker has taken over")
 	// ErrNotBuilt means that a view has no active version yet: its first build
 	// has not caught up.

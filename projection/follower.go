@@ -47,6 +47,16 @@ func newFollower(r *Runner, p *Projection) *follower {
 // maxBackoff is the longest pause between two tries.
 const maxBackoff = 5 * time.Second
 
+// backoffAfter is the pause after so many failures in a row: first, and then
+// twice the one before, up to maxBackoff.
+func backoffAfter(first time.Duration, failures int) time.Duration {
+	d := first
+	for ; failures > 1 && d < maxBackoff; failures-- {
+		d = min(2*d, maxBackoff)
+	}
+	return d
+}
+
 // jitter keeps those that failed together from trying again together.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
@@ -198,23 +208,29 @@ func (f *follower) ended() {
 	f.pl, f.stop = nil, nil
 }
 
-// hold stops following until the returned function is called.
-func (f *follower) hold() (resume func()) {
+// hold stops following until the returned function is called. If what is under
+// way does not end before ctx is done it is not held, but ends nevertheless.
+func (f *follower) hold(ctx context.Context) (resume func(), err error) {
 	f.mu.Lock()
 	f.holds++
 	stop, stopped := f.stop, f.stopped
 	f.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-stopped
-	}
-	return func() {
+	resume = func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.holds--
 		close(f.released)
 		f.released = make(chan struct{})
 	}
+	if stop == nil {
+		return resume, nil
+	}
+	stop()
+	if err := pause(ctx, stopped, 0); err != nil {
+		resume()
+		return nil, fmt.Errorf("%q has not stopped here yet: %w", f.p.name, err)
+	}
+	return resume, nil
 }
 
 func (f *follower) current() *pipeline {

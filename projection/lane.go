@@ -34,6 +34,7 @@ type lane struct {
 	first  int                 // of them, those that count
 
 	flight flight
+	tries  tries // of a reactor
 
 	arena    []op  // ops of items that came without, in order
 	used     int   // of the arena
@@ -42,7 +43,9 @@ type lane struct {
 	requests chan *laneRequest
 	stop     chan struct{} // closed to have it end after the batch at hand
 	halted   sync.Once
-	failed   chan error // has what another goroutine wants it to end with
+	failed   chan struct{} // closed to have it end with failure
+	failure  error
+	failing  sync.Once
 	parkedN  int
 	touched  uint64              // see touch
 	start    eventstore.Position // checkpoint as taken over
@@ -65,11 +68,12 @@ const sliceLength = 256
 // instead of twice is gained.
 const linger = 50 * time.Millisecond
 
+// fail has the lane end with an error. The first one counts.
 func (l *lane) fail(err error) {
-	select {
-	case l.failed <- err:
-	default:
-	}
+	l.failing.Do(func() {
+		l.failure = err
+		close(l.failed)
+	})
 }
 
 // run folds and commits until ctx is done or it is told to stop. Then it
@@ -87,12 +91,15 @@ func (l *lane) run(ctx context.Context) error {
 	defer timer.stop()
 	for {
 		select {
+		case <-l.failed: // before all else: what it has is not the view's any more
+			return l.failure
+		default:
+		}
+		select {
 		case <-ctx.Done():
 			return l.finish(ctx)
 		case <-l.stop:
 			return l.finish(ctx)
-		case err := <-l.failed:
-			return err
 		case err := <-l.flight.landed:
 			if err := l.land(err); err != nil {
 				return err
@@ -123,7 +130,7 @@ func (l *lane) work(ctx context.Context) (worked bool, err error) {
 		l.swap()
 	}
 	full := l.full()
-	if l.next < len(l.items) && !full {
+	if l.next < len(l.items) && !full && !l.resting() {
 		if err := l.fold(ctx); err != nil {
 			return false, err
 		}
@@ -141,25 +148,26 @@ func (l *lane) work(ctx context.Context) (worked bool, err error) {
 // wait returns when there may be something to do.
 func (l *lane) wait(ctx context.Context, timer *waitTimer) error {
 	var due <-chan time.Time
-	if !l.flight.on {
-		switch {
-		case l.dirty():
-			due = timer.after(linger)
-		case l.folded > l.flight.applied:
-			l.pl.publish(l.index, l.folded) // nothing to write, and nothing missing
-			due = timer.after(l.pl.opts.CheckpointInterval)
-			l.queue.rest(l.upTo)
-		}
+	resting := l.resting()
+	switch {
+	case resting:
+		due = timer.after(time.Until(l.tries.next))
+	case l.flight.on:
+	case l.dirty():
+		due = timer.after(linger)
+	case l.folded > l.flight.applied:
+		l.pl.publish(l.index, l.folded) // nothing to write, and nothing missing
+		due = timer.after(l.pl.opts.CheckpointInterval)
+		l.queue.rest(l.upTo)
 	}
 	ready := l.queue.ready
 	if l.next < len(l.items) {
-		ready = nil // full: a flight has to land first
+		ready = nil // full: a flight has to land first; or at rest
 	}
 	select {
 	case <-ctx.Done():
 	case <-l.stop:
-	case err := <-l.failed:
-		return err
+	case <-l.failed:
 	case <-ready:
 	case err := <-l.flight.landed:
 		return l.land(err)
@@ -167,6 +175,9 @@ func (l *lane) wait(ctx context.Context, timer *waitTimer) error {
 		return l.serve(ctx, r)
 	case <-due:
 		timer.stop()
+		if resting {
+			return nil
+		}
 		if l.next == len(l.items) {
 			if l.swap(); l.next < len(l.items) {
 				return nil
@@ -255,9 +266,11 @@ func (l *lane) fold(ctx context.Context) error {
 	}
 	reacting, began := l.pl.p.reactor != nil, time.Now()
 	for i := range items {
-		if err := l.apply(ctx, &items[i]); errors.Is(err, errStopping) {
-			return nil // the items that are left are the next owner's
-		} else if err != nil {
+		err := l.apply(ctx, &items[i])
+		if errors.Is(err, errNotDone) {
+			break
+		}
+		if err != nil {
 			return err
 		}
 		if items[i].first {

@@ -1,6 +1,7 @@
 package projection
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -74,7 +75,8 @@ func (s *stretch) takeAll(ctx context.Context) error {
 	}
 	if holders[0] != opts.Owner {
 		release(ctx, s.f.p.store, s.f.p.name, opts.Owner, s.leases())
-		s.giveUp(s.pl.here())
+		s.stop(ctx, s.pl.here())
+		clear(s.held)
 		if v, err := s.f.p.store.Active(ctx, s.f.p.name); err == nil && v.Number >= s.pl.version.Number {
 			return errSwitched // it was built meanwhile
 		}
@@ -93,12 +95,11 @@ func (s *stretch) takeAll(ctx context.Context) error {
 	return nil
 }
 
-// giveUp stops lanes and forgets that their partitions are held.
-func (s *stretch) giveUp(lanes []*lane) {
-	s.crew.stop(lanes)
-	for _, l := range lanes {
-		delete(s.held, l.index)
-	}
+// stop has lanes end, and waits for no longer than the other leases can do
+// without being prolonged: a commit may take its time, and an effect may ignore
+// its context.
+func (s *stretch) stop(ctx context.Context, lanes []*lane) {
+	s.crew.stop(ctx, lanes, min(s.f.r.opts.LeaseTTL/4, time.Second))
 }
 
 // share takes this process's share of the partitions of the active version:
@@ -177,7 +178,7 @@ func (s *stretch) renew(ctx context.Context) error {
 		}
 	}
 	s.f.r.opts.Logger.Warn("leases went to another process", "view", s.f.p.name, "partitions", lost)
-	s.giveUp(lanes)
+	s.stop(ctx, lanes)
 	return nil
 }
 
@@ -215,25 +216,53 @@ func (s *stretch) take(ctx context.Context, partitions []int) error {
 }
 
 // releaseExcess hands partitions over to processes that have joined: the lanes
-// commit what they have, and then the leases are free.
+// commit what they have, and then the leases are free. A lane that has not ended
+// by then keeps its lease, and others go in its stead.
 func (s *stretch) releaseExcess(ctx context.Context, mine int) error {
+	running := s.running()
 	var held []int
 	for p := range s.held {
 		held = append(held, p)
 	}
-	slices.Sort(held)
-	running := s.running()
+	slices.SortFunc(held, func(a, b int) int {
+		return cmp.Or(late(running[b])-late(running[a]), a-b)
+	})
 	var lanes []*lane
-	var names []string
 	for _, p := range held[mine:] {
 		if l := running[p]; l != nil {
 			lanes = append(lanes, l)
 		}
-		delete(s.held, p)
-		delete(s.retry, p)
-		names = append(names, partitionLease(s.pl.version.Number, p))
 	}
-	s.giveUp(lanes)
-	s.f.r.opts.Logger.Info("partitions are handed over", "view", s.f.p.name, "partitions", held[mine:])
+	s.stop(ctx, lanes)
+	var over []int
+	var names []string
+	for _, p := range held[mine:] {
+		if late(running[p]) == 0 {
+			delete(s.held, p)
+			delete(s.retry, p)
+			over, names = append(over, p), append(names, partitionLease(s.pl.version.Number, p))
+		}
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	s.f.r.opts.Logger.Info("partitions are handed over", "view", s.f.p.name, "partitions", over)
 	return s.f.p.store.Release(ctx, s.f.p.name, s.f.r.opts.Owner, names...)
+}
+
+// late is 1 for a lane that was told to end and has not, and otherwise 0.
+func late(l *lane) int {
+	if l == nil || closed(l.queue.ended) || !closed(l.stop) {
+		return 0
+	}
+	return 1
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
 }

@@ -38,7 +38,7 @@ func (l *lane) park(rec *eventstore.Recorded, cause error) error {
 	l.parkedNow.Store(int64(l.parkedN))
 	ps := l.parked[rec.Stream]
 	if ps == nil {
-		ps = &ParkedStream{Stream: rec.Stream, Partition: l.index, Error: cause.Error(), Since: time.Now().UTC(), Attempts: 1}
+		ps = &ParkedStream{Stream: rec.Stream, Partition: l.index, Error: cause.Error(), Since: time.Now().UTC(), Attempts: max(l.tries.failed, 1)}
 		l.parked[rec.Stream] = ps
 		l.pl.opts.Logger.Error("event parked", "view", l.pl.p.name, "stream", rec.Stream, "version", uint64(rec.Version), "type", rec.Type, "error", cause)
 	}
@@ -89,70 +89,6 @@ func decodeParked(stream string, data []byte) (*ParkedStream, error) {
 		return nil, fmt.Errorf("parked stream %q: %w", stream, err)
 	}
 	return ps, nil
-}
-
-// retryParked tries the parked events of a stream in order, between two slices
-// and so before any newer event of the stream. It stops at the first that still
-// fails, and answers with its error. With drop it leaves the first event out.
-func (l *lane) retryParked(ctx context.Context, stream string, drop bool) (answer, err error) {
-	ps := l.parked[stream]
-	if ps == nil {
-		return nil, nil
-	}
-	events := ps.Events
-	if drop {
-		events = events[1:]
-	}
-	done, cause, err := l.retry(ctx, stream, events)
-	if err != nil {
-		return nil, err
-	}
-	left := events[done:]
-	l.parkedN -= len(ps.Events) - len(left)
-	l.parkedNow.Store(int64(l.parkedN))
-	if len(left) == 0 {
-		delete(l.parked, stream)
-	} else {
-		l.parked[stream] = &ParkedStream{Stream: ps.Stream, Partition: l.index, Error: cause.Error(), Since: ps.Since, Attempts: ps.Attempts + 1, Events: left}
-	}
-	l.changed[stream] = true
-	if err := l.settle(ctx); err != nil {
-		return nil, err
-	}
-	if len(left) > 0 {
-		cause = fmt.Errorf("projection %q: stream %q: event %d still fails: %w", l.pl.p.name, stream, left[0].Version, cause)
-	}
-	return cause, nil
-}
-
-// retry applies parked events until one fails with cause.
-func (l *lane) retry(ctx context.Context, stream string, events []ParkedEvent) (done int, cause, err error) {
-	delete(l.parked, stream) // so that it is not taken for parked now
-	for _, pe := range events {
-		it, err := l.fetch(ctx, pe)
-		if err != nil {
-			return done, nil, err
-		}
-		if it != nil {
-			if cause = it.routed.err; cause == nil {
-				l.prepare(it)
-				if err := l.load(ctx); err != nil {
-					return done, nil, err
-				}
-				l.meta = l.pl.metaOf(it.ev)
-				if l.pl.p.reactor != nil {
-					cause = l.effectsOf(ctx, it.reaction, it.routed.event)
-				} else {
-					cause = l.change(it.routed.ops, it.routed.event)
-				}
-			}
-			if cause != nil {
-				return done, cause, nil
-			}
-		}
-		done++
-	}
-	return done, nil, nil
 }
 
 // fetch reads a parked event and finds out what it changes here. For an event

@@ -55,7 +55,7 @@ func (pl *pipeline) open(ctx context.Context, i int) (*lane, error) {
 	at := s.Checkpoint().Position
 	l := &lane{
 		pl: pl, index: i, session: s, queue: newQueue(queueLength, at), start: at,
-		requests: make(chan *laneRequest), stop: make(chan struct{}), failed: make(chan error, 1),
+		requests: make(chan *laneRequest), stop: make(chan struct{}), failed: make(chan struct{}),
 		scratch: make([]any, len(pl.p.byType)), pushed: at, upTo: at, folded: at,
 		flight: flight{landed: make(chan error, 1), applied: at}, epoch: s.Checkpoint().Epoch,
 	}

@@ -9,8 +9,18 @@ import (
 // reactSlice is how long a lane reacts before it stores how far it is.
 const reactSlice = 100 * time.Millisecond
 
-// errStopping ends a slice because the lane is to end.
-var errStopping = errors.New("the lane is to end")
+// errNotDone ends a slice before an event: its effect was broken off, or is to
+// be tried again later.
+var errNotDone = errors.New("the effect is not done")
+
+// tries says how often the effect of the next event has failed.
+type tries struct {
+	failed int
+	next   time.Time // when it is tried again
+}
+
+// resting reports whether the lane waits before it tries an effect again.
+func (l *lane) resting() bool { return l.tries.failed > 0 && time.Now().Before(l.tries.next) }
 
 // untilHalted returns a context for effects, which is done when ctx is, or the
 // lane is told to end.
@@ -21,9 +31,10 @@ func (l *lane) untilHalted(ctx context.Context) (context.Context, func()) {
 		defer close(ended)
 		select {
 		case <-l.stop:
-			cancel()
+		case <-l.failed:
 		case <-ctx.Done():
 		}
+		cancel()
 	}()
 	return ctx, func() {
 		cancel()
@@ -31,44 +42,30 @@ func (l *lane) untilHalted(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// react causes the effects of an event, trying again what may be transient. It
-// returns errStopping when the lane is to end before that is done.
+// react causes the effects of an event. It returns errNotDone if they are to be
+// tried again, by this lane when it has rested or by whoever goes on.
 func (l *lane) react(ctx context.Context, it *item, event any) error {
 	opts := l.pl.opts
-	backoff := opts.Backoff
-	for attempt := 1; ; attempt++ {
-		err := l.effectsOf(ctx, it.reaction, event)
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return errStopping // whatever the effect says: it was broken off
-		case !opts.transient(err, true):
-			return err
-		case attempt >= l.pl.p.reactor.attempts:
-			return Poison(err)
-		}
-		if l.pl.trouble != nil {
-			l.pl.trouble(err)
-		}
-		// What was done before shall not be done again for this one.
-		if l.folded > l.flight.applied {
-			if err := l.settle(ctx); err != nil {
-				return &lostError{err}
-			}
-		}
-		if pause(ctx, nil, jitter(backoff)) != nil {
-			return errStopping
-		}
-		backoff = min(2*backoff, maxBackoff)
+	err := l.effectsOf(ctx, it.reaction, event)
+	if err == nil {
+		return nil
 	}
+	if ctx.Err() != nil {
+		return errNotDone // whatever the effect says: it was broken off
+	}
+	l.tries.failed++
+	if !opts.transient(err, true) {
+		return err
+	}
+	if l.tries.failed >= l.pl.p.reactor.attempts {
+		return Poison(err)
+	}
+	l.tries.next = time.Now().Add(jitter(backoffAfter(opts.Backoff, l.tries.failed)))
+	if l.pl.trouble != nil {
+		l.pl.trouble(err)
+	}
+	return errNotDone
 }
-
-// lostError is an error of the view store, not of an effect.
-type lostError struct{ err error }
-
-func (e *lostError) Error() string { return e.err.Error() }
-func (e *lostError) Unwrap() error { return e.err }
 
 // effectsOf causes the effects of an event once, in the order of their parts. A
 // panic of user code becomes an error.

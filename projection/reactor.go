@@ -31,10 +31,10 @@ import (
 // event is parked with the later events of its stream, see [Runner.Parked].
 //
 // An effect must heed its context. One that does not holds up its partition,
-// and everything that waits for it: Run, which returns after it, and
-// [Runner.Pause] and [Runner.SkipTo], which end with their own context. Other
-// partitions go on. After [Options.LeaseTTL] another process may begin the same
-// effect, if this one is told to stop meanwhile.
+// and what waits for it: Run, which returns after it, and [Runner.Pause] and
+// [Runner.SkipTo], which end with their own context. Its partition is not handed
+// over meanwhile, and the others go on; but when this runner stops, another may
+// begin the same effect after [Options.LeaseTTL].
 func NewReactor(name string, codec eventstore.Codec, store ViewStore, parts ...Part) *Projection {
 	t := new(effects)
 	t.init(store, name, nil)
@@ -57,9 +57,9 @@ type reactor struct {
 }
 
 // React causes an effect for each event of type E. Its context is done when the
-// runner stops or hands the partition over; an effect that returns an error then
-// counts as not done, and is done again by whoever goes on. It is for reactors
-// only, see [NewReactor].
+// runner stops, is paused, or loses or hands over the partition; an effect that
+// returns an error then counts as not done, and is done again by whoever goes on.
+// It is for reactors only, see [NewReactor].
 func React[E any](effect func(ctx context.Context, event E, m Meta) error) Part {
 	b := &binding{effect: func(ctx context.Context, event any, m Meta) error { return effect(ctx, *event.(*E), m) }}
 	return func(p *Projection) error {

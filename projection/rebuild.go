@@ -110,12 +110,13 @@ func (f *follower) rebuildView(ctx context.Context, o RebuildOptions) (RebuildRe
 	b := &rebuilding{f: f, opts: o, resume: func() {}}
 	defer func() { b.resume() }() // following goes on last of all, when the filling has let go
 	old, err := f.p.store.Active(ctx, f.p.name)
-	if errors.Is(err, ErrNotBuilt) {
-		b.resume = f.hold() // the first build is this one
-	} else if err != nil {
+	if err != nil && !errors.Is(err, ErrNotBuilt) {
 		return RebuildResult{}, err
-	} else if old.Definition != f.p.definition {
-		b.resume = f.hold() // it may be building the very same version
+	}
+	if err != nil || old.Definition != f.p.definition { // what is built now is what would be built here
+		if err := b.hold(ctx); err != nil {
+			return RebuildResult{}, err
+		}
 	}
 	b.old = old
 	v, err := f.toFill(ctx, old.Number)

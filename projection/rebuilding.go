@@ -89,11 +89,23 @@ func (b *rebuilding) fill(ctx context.Context) error {
 				return err
 			}
 		case <-b.pl.level:
-			held, first := b.f.hold(), b.resume
-			b.resume = func() { held(); first() }
+			if err := b.hold(ctx); err != nil {
+				return err
+			}
 			return b.switchOver(ctx)
 		}
 	}
+}
+
+// hold holds the view until the rebuild ends.
+func (b *rebuilding) hold(ctx context.Context) error {
+	held, err := b.f.hold(ctx)
+	if err != nil {
+		return err
+	}
+	first := b.resume
+	b.resume = func() { held(); first() }
+	return nil
 }
 
 // again tries a partition once more that has failed.
@@ -115,8 +127,7 @@ func (b *rebuilding) again(ctx context.Context, e ending) error {
 		b.pl.careful.Store(true)
 	}
 	f.r.opts.Logger.Warn("rebuild tries a partition again", "view", f.p.name, "partition", p, "error", e.err)
-	wait := min(f.r.opts.Backoff<<(b.tries[p]-1), maxBackoff)
-	if err := pause(ctx, nil, jitter(wait)); err != nil {
+	if err := pause(ctx, nil, jitter(backoffAfter(f.r.opts.Backoff, b.tries[p]))); err != nil {
 		return err
 	}
 	if err := b.open(ctx, []int{p}); err != nil {
