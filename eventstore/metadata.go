@@ -74,6 +74,11 @@ func ParseMetadata(enc string) (Metadata, error) {
 	return Metadata{enc}, nil
 }
 
+// StoredMetadata is [ParseMetadata] without a check, for stores that know that
+// enc is what [Metadata.Encoded] once returned. Of anything else the pairs are
+// seen up to the first that is not whole.
+func StoredMetadata(enc string) Metadata { return Metadata{enc} }
+
 // Encoded returns the binary form that stores keep and [ParseMetadata] reads.
 func (m Metadata) Encoded() string { return m.enc }
 

@@ -80,7 +80,8 @@ func (d *decoder) next(ctx context.Context, c *cursor, r *eventstore.Recorded) (
 		if c.left--; c.left == 0 {
 			c.ended = true
 		}
-		return true, d.event(&f, r)
+		d.event(&f, r)
+		return true, nil
 	}
 	return false, nil
 }
@@ -115,14 +116,22 @@ func (d *decoder) neighbour(c *cursor, f *frame) (bool, error) {
 		d.at = len(d.chunk)
 		return false, nil // copied again, from its beginning
 	}
-	reason := f.decode(rest, &d.c.base, c.off)
-	if reason == "" && f.position != c.due && (d.c.header.generation == 0 || f.position < c.due) {
+	before := c.off
+	ok, err := c.step(d.c, rest, f)
+	d.at += int(c.off - before)
+	return ok, err
+}
+
+// step decodes the frame at the cursor's offset, which rest begins with, and
+// moves behind it. It reports false when it is not one of those to read.
+func (c *cursor) step(cont *content, rest []byte, f *frame) (bool, error) {
+	reason := f.decode(rest, &cont.base, c.off)
+	if reason == "" && f.position != c.due && (cont.header.generation == 0 || f.position < c.due) {
 		reason = fmt.Sprintf("position %d where %d was due", f.position, c.due)
 	}
 	if reason != "" {
-		return false, d.c.damaged(c.off, reason)
+		return false, cont.damaged(c.off, reason)
 	}
-	d.at += f.size
 	c.off += int64(f.size)
 	c.due = f.position + 1
 	if f.position < c.next {
@@ -161,10 +170,8 @@ func (d *decoder) item(c *cursor, it *item, f *frame) error {
 
 // event makes r the event in a frame. It is faster when r is the one of the
 // last call.
-func (d *decoder) event(f *frame, r *eventstore.Recorded) (err error) {
-	if r.Metadata, err = eventstore.ParseMetadata(inPlace(f.meta)); err != nil {
-		return &eventstore.CorruptError{File: d.s.dir, Reason: fmt.Sprintf("metadata at position %d: %v", f.position, err)}
-	}
+func (d *decoder) event(f *frame, r *eventstore.Recorded) {
+	r.Metadata = eventstore.StoredMetadata(inPlace(f.meta)) // checked by the CRC
 	r.ID, r.Version, r.Position = f.id, f.version, f.position
 	if r.Stream != inPlace(f.stream) { // r still holds the event before
 		r.Stream = d.name(f.stream)
@@ -177,7 +184,6 @@ func (d *decoder) event(f *frame, r *eventstore.Recorded) (err error) {
 	}
 	r.Created = time.Unix(0, f.created).UTC()
 	r.Data = f.data[:len(f.data):len(f.data)]
-	return nil
 }
 
 // inPlace returns b as a string without a copy; b must not change while the

@@ -33,27 +33,11 @@ func (d *decoder) fetch(ctx context.Context, c *cursor) error {
 
 // fetchForward copies what comes next in a segment, or goes to the next one.
 func (d *decoder) fetchForward(c *cursor, cont *content) error {
-	if c.off == 0 {
-		b := c.start(cont, c.next)
-		c.off, c.due = int64(b.off), cont.first+eventstore.Position(b.rel)
-	}
-	end := c.endOf(cont)
-	to := end
-	if c.kinds != ^uint64(0) {
-		to = c.skip(cont, end)
-	}
-	if c.off >= end {
-		if c.i == len(c.segs)-1 {
-			c.ended = true
-			return nil
-		}
-		c.i++
-		c.c, c.off = nil, 0
-		c.next = max(c.next, c.segs[c.i].first)
-		c.ended = c.next > c.last
+	to, ok := c.forward(cont)
+	if !ok {
 		return nil
 	}
-	b, reason := cont.frameBytes(c.off, end)
+	b, reason := cont.frameBytes(c.off, c.endOf(cont))
 	if reason != "" {
 		return cont.damaged(c.off, reason)
 	}
@@ -61,6 +45,32 @@ func (d *decoder) fetchForward(c *cursor, cont *content) error {
 	d.copy(cont.data[c.off : c.off+n])
 	d.size = min(2*d.size, chunkSize)
 	return nil
+}
+
+// forward finds where to go on in a segment, and up to which offset there are
+// neighbours that may be wanted. It reports false when there is nothing more in
+// it: then c is at the next segment, or has ended.
+func (c *cursor) forward(cont *content) (to int64, ok bool) {
+	if c.off == 0 {
+		b := c.start(cont, c.next)
+		c.off, c.due = int64(b.off), cont.first+eventstore.Position(b.rel)
+	}
+	end := c.endOf(cont)
+	if to = end; c.kinds != ^uint64(0) {
+		to = c.skip(cont, end)
+	}
+	if c.off < end {
+		return to, true
+	}
+	if c.i == len(c.segs)-1 {
+		c.ended = true
+		return 0, false
+	}
+	c.i++
+	c.c, c.off = nil, 0
+	c.next = max(c.next, c.segs[c.i].first)
+	c.ended = c.ended || c.next > c.last
+	return 0, false
 }
 
 // copy appends b to the chunk, which is made large enough for a fetch.
@@ -159,8 +169,8 @@ func (d *decoder) fetchBackward(c *cursor, cont *content) error {
 // the first of its segment.
 func peekPosition(f []byte) eventstore.Position {
 	_, k := frameLength(f)
-	r := fieldReader{b: f, at: min(k+4+17, len(f))}
-	return eventstore.Position(r.uvarint())
+	p, _ := uvarint(f, k+4+17)
+	return eventstore.Position(p)
 }
 
 func (d *decoder) reserve(size int) {

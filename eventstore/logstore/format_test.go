@@ -1,6 +1,8 @@
 package logstore
 
 import (
+	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -84,4 +86,24 @@ func TestOpenWritesTheLastWriteAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []int64{end[1], end[2], -1}, calls)
 	require.NoError(t, s.Close())
+}
+
+func TestUvarint(t *testing.T) {
+	t.Parallel()
+	for shift := range 64 {
+		for _, v := range []uint64{1 << shift, 1<<shift - 1, 1<<shift + 5, ^uint64(0) >> shift} {
+			enc := binary.AppendUvarint([]byte{9}, v)
+			for pad := range 9 { // near the end there is another way
+				got, at := uvarint(append(enc, make([]byte, pad)...), 1)
+				require.Equal(t, v, got)
+				require.Equal(t, len(enc), at)
+			}
+			if len(enc) > 2 {
+				_, at := uvarint(enc[:len(enc)-1], 1)
+				require.Greater(t, at, len(enc)-1)
+			}
+		}
+	}
+	_, at := uvarint(bytes.Repeat([]byte{0xff}, 20), 2)
+	require.Greater(t, at, 20)
 }

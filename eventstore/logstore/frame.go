@@ -3,6 +3,7 @@ package logstore
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math/bits"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -125,69 +126,75 @@ func frameLength(b []byte) (n, k int) {
 func (f *frame) parse(body []byte, g *base) bool {
 	f.flags = body[0]
 	f.id = eventstore.ID(body[1:17])
-	r := fieldReader{b: body, at: 17}
-	f.position = g.first + eventstore.Position(r.uvarint())
-	f.version = eventstore.Version(r.uvarint())
-	f.created = g.created + r.varint()
+	position, at := uvarint(body, 17)
+	version, at := uvarint(body, at)
+	created, at := uvarint(body, at)
+	var typ, stream, ct, meta uint64
 	code := f.flags >> codeShift
-	typ, stream, ct := r.length(), r.length(), 0
-	if code == 0 {
-		ct = r.length()
+	if code != 0 && at+3 < len(body) && body[at]|body[at+1] < 0x80 { // as most frames are
+		typ, stream = uint64(body[at]), uint64(body[at+1])
+		if at += 2; body[at] < 0x80 {
+			meta, at = uint64(body[at]), at+1
+		} else {
+			meta, at = uvarint(body, at)
+		}
+	} else {
+		typ, at = uvarint(body, at)
+		stream, at = uvarint(body, at)
+		if code == 0 {
+			ct, at = uvarint(body, at)
+		}
+		meta, at = uvarint(body, at)
 	}
-	meta := r.length()
-	f.typ, f.stream = r.bytes(typ), r.bytes(stream)
-	if f.contentType = contentTypeBytes[code]; code == 0 {
-		f.contentType = r.bytes(ct)
-	}
-	f.meta = r.bytes(meta)
-	if r.bad || len(f.contentType) == 0 || f.version == 0 {
+	n := uint64(len(body) - at)
+	if at > len(body) || typ > n || stream > n || ct > n || meta > n || typ+stream+ct+meta > n {
 		return false
 	}
-	f.data = body[r.at:]
-	return true
-}
-
-// A fieldReader reads the fields of a body one after the other.
-type fieldReader struct {
-	b   []byte
-	at  int
-	bad bool // something was missing
-}
-
-func (r *fieldReader) uvarint() uint64 {
-	if r.at < len(r.b) && r.b[r.at] < 0x80 {
-		r.at++
-		return uint64(r.b[r.at-1])
+	rest := body[at:]
+	f.position = g.first + eventstore.Position(position)
+	f.version = eventstore.Version(version)
+	f.created = g.created + (int64(created>>1) ^ -int64(created&1))
+	stream += typ
+	ct += stream
+	meta += ct
+	f.typ, f.stream, f.meta, f.data = rest[:typ:typ], rest[typ:stream:stream], rest[ct:meta:meta], rest[meta:]
+	if f.contentType = contentTypeBytes[code]; code == 0 {
+		f.contentType = rest[stream:ct:ct]
 	}
-	v, n := binary.Uvarint(r.b[r.at:])
+	return version > 0 && len(f.contentType) > 0
+}
+
+// uvarint returns the number at an offset and the offset behind it, which lies
+// behind the end of b when there is no whole number.
+func uvarint(b []byte, at int) (uint64, int) {
+	if at+8 > len(b) {
+		return slowUvarint(b, at)
+	}
+	x := le.Uint64(b[at:])
+	if x&0x80 == 0 {
+		return x & 0x7f, at + 1
+	}
+	more := ^x & 0x8080808080808080 // the bytes that end a number
+	if more == 0 {
+		return slowUvarint(b, at)
+	}
+	x &= more ^ (more - 1) // up to the first of them
+	x &= 0x7f7f7f7f7f7f7f7f
+	x = x&0x007f007f007f007f | x&0x7f007f007f007f00>>1
+	x = x&0x00003fff00003fff | x&0x3fff00003fff0000>>2
+	x = x&0x000000000fffffff | x&0x0fffffff00000000>>4
+	return x, at + bits.TrailingZeros64(more)/8 + 1
+}
+
+func slowUvarint(b []byte, at int) (uint64, int) {
+	if at >= len(b) {
+		return 0, len(b) + 1
+	}
+	v, n := binary.Uvarint(b[at:])
 	if n <= 0 {
-		r.bad = true
-		return 0
+		return 0, len(b) + 1
 	}
-	r.at += n
-	return v
-}
-
-func (r *fieldReader) varint() int64 {
-	u := r.uvarint()
-	return int64(u>>1) ^ -int64(u&1)
-}
-
-func (r *fieldReader) length() int {
-	if u := r.uvarint(); u <= uint64(len(r.b)) {
-		return int(u)
-	}
-	r.bad = true
-	return 0
-}
-
-func (r *fieldReader) bytes(n int) []byte {
-	if n > len(r.b)-r.at {
-		r.bad = true
-		return nil
-	}
-	r.at += n
-	return r.b[r.at-n : r.at : r.at]
+	return v, at + n
 }
 
 // A place is where and how an event is about to be written.

@@ -39,7 +39,7 @@ func (r *recovery) open(seg *segment, last bool) error {
 	case last:
 		err = r.last(seg, c, x)
 	case x == nil:
-		err = r.index(seg, c)
+		err = r.index(c)
 	default:
 		c.end = x.end
 	}
@@ -53,7 +53,7 @@ func (r *recovery) open(seg *segment, last bool) error {
 }
 
 // index makes the index of a sealed segment from the segment.
-func (r *recovery) index(seg *segment, c *content) error {
+func (r *recovery) index(c *content) error {
 	w, err := r.walk(c)
 	if err == nil && w.reason != "" {
 		err = c.damaged(w.off, w.reason+", though later segments exist")
@@ -61,18 +61,18 @@ func (r *recovery) index(seg *segment, c *content) error {
 	if err != nil {
 		return err
 	}
-	c.tail.Store(w.tail)
 	r.made++
-	if r.s.opts.ReadOnly {
-		x, err := decodeIndex(encodeIndex(c.stamp(), c.summary(), w.tail), c.stamp()) // takes less memory than the tail
-		if err != nil {
-			return fmt.Errorf("index of %s: %w", c.path, err)
-		}
-		c.index.Store(x)
-		c.tail.Store(nil)
-		return nil
+	c.tail.Store(w.tail)
+	defer c.tail.Store(nil)
+	if !r.s.opts.ReadOnly {
+		return r.s.index(c, w.tail)
 	}
-	return r.s.seal(seg)
+	x, err := decodeIndex(encodeIndex(c.stamp(), c.summary(), w.tail), c.stamp()) // takes less memory than the tail
+	if err != nil {
+		return fmt.Errorf("index of %s: %w", c.path, err)
+	}
+	c.index.Store(x)
+	return nil
 }
 
 // last makes the last segment ready for appends. x is the index that the last

@@ -81,20 +81,25 @@ func (s *Store) sealAll() {
 	}
 }
 
-// seal writes the index file of a segment and lets it take the place of the
-// tail.
+// seal writes the index file of the segment that has ended last of all without
+// one, and lets it take the place of the tail.
 func (s *Store) seal(seg *segment) error {
 	c := seg.content.Load()
 	t := c.tail.Load()
-	if err := s.writeIndex(c, encodeIndex(c.stamp(), c.summary(), t)); err != nil {
-		return err
-	}
-	if err := s.mapIndex(c); err != nil {
+	if err := s.index(c, t); err != nil {
 		return err
 	}
 	s.states.absorb(t)
 	c.tail.Store(nil)
 	return nil
+}
+
+// index gives c the index file that t stands for.
+func (s *Store) index(c *content, t *tail) error {
+	if err := s.writeIndex(c, encodeIndex(c.stamp(), c.summary(), t)); err != nil {
+		return err
+	}
+	return s.mapIndex(c)
 }
 
 // writeIndex writes the index file of c, whole or not at all.
