@@ -120,7 +120,7 @@ func TestLogErrorsNameTheValueAndTheRemedy(t *testing.T) {
 		{"", []string{"export", foreign}, foreign + " holds no store; give the directory of logstore.Open, or of foldstream serve --data"},
 		{"", []string{"export", dir, filepath.Join(none, "file")}, "open " + none},
 		{"", []string{"import", dir}, "directory " + dir + ": it holds a store; choose a directory that is empty or does not exist"},
-		{"", []string{"import", foreign}, "directory " + foreign + ": it holds letter; choose a directory that is empty or does not exist"},
+		{"", []string{"import", foreign}, "directory " + foreign + ": it holds letter and no segment of a log; choose a directory that is empty or does not exist"},
 		{"", []string{"import", none, filepath.Join(empty, "lines")}, "open " + filepath.Join(empty, "lines") + ": no such file or directory"},
 		{`{"stream":"a","type":"x"}` + "\n{", []string{"import", none}, `line 2: not an event such as {"stream":"order-42","type":"order.placed","data":{}}: unexpected EOF; nothing was made`},
 		{`{"stream":"$all","type":"x"}`, []string{"import", none}, `line 1: invalid stream name "$all": $all stands for all streams; it cannot be written or read as one; nothing was made`},
