@@ -294,3 +294,35 @@ func TestARequestToNobodyIsAnsweredSoon(t *testing.T) {
 		assert.Less(t, time.Since(began), 3*time.Second)
 	})
 }
+
+// The first that others see of a runner is what it does, not that it did
+// nothing before.
+func TestAViewIsListedAsWhatItIsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, s *shop) {
+		admin := projection.NewAdmin(s.views)
+		fill(t, s.store, 0, 30)
+		var states []projection.State
+		look := func() {
+			v, err := admin.Show(t.Context(), "shop")
+			require.NoError(t, err)
+			for _, st := range v.Runners {
+				states = append(states, st.State)
+			}
+		}
+		for range 2 { // built, and then found
+			r := projection.NewRunner(s.store, nil, s.projection())
+			stop := start(t, r)
+			require.NoError(t, r.WaitLevel(t.Context()))
+			for range 20 {
+				synctest.Wait()
+				look()
+				time.Sleep(10 * time.Millisecond)
+			}
+			require.NoError(t, stop())
+			require.Len(t, states, 20)
+			require.NotContains(t, states, projection.StateStopped)
+			require.NotContains(t, states, projection.StateBuilding)
+			states = nil
+		}
+	})
+}

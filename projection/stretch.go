@@ -51,7 +51,7 @@ func (s *stretch) run(ctx context.Context) error {
 		case e := <-s.crew.ended:
 			look, err = true, s.laneEnded(e)
 		case <-level:
-			err = s.activate(ctx)
+			look, err = true, s.activate(ctx) // others shall see at once that it can be read
 		case <-f.poke:
 			look = true
 		case <-timer.C:
@@ -153,6 +153,12 @@ func (s *stretch) tick(ctx context.Context) error {
 	}
 	s.well = s.well || err == nil && len(s.pl.here()) > 0
 	f.set(s.state())
+	if err != nil {
+		return nil
+	}
+	if err := f.publishStatus(ctx); err != nil && ctx.Err() == nil { // last, so that it says what has just changed
+		f.note(err)
+	}
 	return nil
 }
 
@@ -210,7 +216,7 @@ func (s *stretch) lookAround(ctx context.Context) error {
 		return err
 	}
 	s.f.serve(ctx, notes)
-	return s.f.publishStatus(ctx)
+	return nil
 }
 
 // openMissing starts the lanes of partitions that are held and not worked at.
