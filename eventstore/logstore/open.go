@@ -100,6 +100,12 @@ func (s *Store) load(l listing) error {
 		}
 		return err
 	}
+	if !s.opts.ReadOnly {
+		// Who made the last segment may have died before its name was safe.
+		if err := s.opts.fs.SyncDir(s.dir); err != nil {
+			return err
+		}
+	}
 	r := &recovery{s: s, next: 1, report: start}
 	for i, path := range l.segments {
 		seg, err := s.openSegment(path)
