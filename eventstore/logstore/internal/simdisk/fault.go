@@ -9,7 +9,7 @@ import (
 
 // A Fault is something that goes wrong. See [Disk.Inject].
 type Fault struct {
-	Kind  Kind
+	Kind  Kind   // 0 for all that change the disk
 	Path  string // pattern of the file's name as for [path.Match]; "" for every file
 	After int    // so many operations succeed before
 	Times int    // so many fail; 0 for all from then on
@@ -63,7 +63,7 @@ func (d *Disk) Hits() int {
 // failing returns the fault that hits op, or nil; the lock is held.
 func (d *Disk) failing(op Op) *Fault {
 	for _, f := range d.faults {
-		if f.Kind != op.Kind || f.Times > 0 && f.hits == f.Times {
+		if f.Kind != op.Kind && (f.Kind != 0 || op.Kind >= Read) || f.Times > 0 && f.hits == f.Times {
 			continue
 		}
 		if ok, _ := path.Match(f.Path, path.Base(op.Path)); !ok && f.Path != "" {

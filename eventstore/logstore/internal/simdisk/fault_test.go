@@ -65,6 +65,23 @@ func TestEveryKindFails(t *testing.T) {
 	}
 }
 
+// A process that dies changes nothing any more.
+func TestEverythingStops(t *testing.T) {
+	t.Parallel()
+	b := newBox(t)
+	f := b.safe("a", "1")
+	before := b.Len()
+	b.Inject(simdisk.Fault{After: 1})
+	b.write(f, "2", 0)
+	_, err := f.WriteAt([]byte("3"), 0)
+	require.ErrorIs(t, err, syscall.EIO)
+	require.Error(t, b.Remove(b.path("a")))
+	_, err = f.ReadAt(make([]byte, 1), 0)
+	require.NoError(t, err)
+	assert.Equal(t, before+1, b.Len())
+	assert.Equal(t, map[string]string{"a": "2"}, contents(t, b.root))
+}
+
 func closed(f disk.File, err error) error {
 	if err == nil {
 		_ = f.Close()
