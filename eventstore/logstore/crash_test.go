@@ -2,132 +2,170 @@ package logstore_test
 
 import (
 	"bufio"
-	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strings"
-	"sync"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/logstore"
 )
 
-// The environment variable that makes this test binary the child that writes
-// until it is killed.
-const crashDir = "LOGSTORE_CRASH_DIR"
+// The environment variables that make this test binary the child that writes
+// to a directory until it is killed, and number its entries from the second.
+const (
+	crashDir   = "LOGSTORE_CRASH_DIR"
+	crashFirst = "LOGSTORE_CRASH_FIRST"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
-		writeUntilKilled(dir)
+		if err := writeUntilKilled(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
 
 var crashOptions = &logstore.Options{SegmentSize: small}
 
-// writeUntilKilled appends groups of one to five events from several callers,
-// and prints the id and the position of each acknowledged event.
-func writeUntilKilled(dir string) {
+// writeUntilKilled makes changes from several callers and reports them on the
+// standard output. It closes the store, under the callers, when the standard
+// input ends.
+func writeUntilKilled(dir string) error {
+	first, err := strconv.Atoi(os.Getenv(crashFirst))
+	if err != nil {
+		return err
+	}
 	s, err := logstore.Open(dir, crashOptions)
 	if err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
+		return err
 	}
-	var out sync.Mutex
-	for w := range 8 {
+	l := newLedger(func() int { return 1 })
+	l.first = first
+	out := json.NewEncoder(os.Stdout) // the ledger's lock is held
+	l.tell = func(r report) { _ = out.Encode(r) }
+	for range 8 {
 		go func() {
-			for n := 0; ; n = (n + 1) % 5 {
-				es := events(n + 1)
-				for i := range es {
-					es[i].Metadata = eventstore.NewMetadata("group", fmt.Sprint(len(es)), "index", fmt.Sprint(i))
-				}
-				r, err := s.Append(context.Background(), fmt.Sprintf("w-%d", w), eventstore.Any, es...)
-				out.Lock()
-				if err != nil {
-					fmt.Println("error", err)
-				}
-				var line strings.Builder
-				for i, e := range es {
-					fmt.Fprintf(&line, "%s %d\n", e.ID, int(r.Position)-len(es)+1+i)
-				}
-				fmt.Print(line.String())
-				out.Unlock()
+			for rnd := rand.New(rand.NewPCG(rand.Uint64(), 0)); ; {
+				l.change(s, rnd)
 			}
 		}()
 	}
-	select {}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	return s.Close()
 }
 
-func TestKilledProcessLosesNothing(t *testing.T) {
+// A process that is killed, or closes its store, loses nothing and leaves
+// nothing half done, also when index files get lost or damaged afterwards.
+func TestTortureKilledProcess(t *testing.T) {
 	t.Parallel()
-	rounds := 20
-	if testing.Short() {
-		rounds = 5
+	for seed := range rounds(t, 1) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		k := &killer{t: t, dir: t.TempDir(), rnd: rnd, ledger: newLedger(func() int { return 1 })}
+		killed := 4
+		if os.Getenv(soakTime) != "" {
+			killed = 20
+		}
+		for range killed {
+			before := len(k.entries)
+			k.runAndKill()
+			require.Greater(t, len(k.entries), before, "the child must get something done")
+			k.damageIndexes()
+			k.lookAfter()
+		}
+		t.Logf("%d kills, %d calls, %d events", killed, len(k.entries), k.heads[0].head)
+		require.NoError(t, os.RemoveAll(k.dir))
 	}
-	dir := t.TempDir()
-	acked := make(map[string]string) // id to position
-	for range rounds {
-		before := len(acked)
-		runAndKill(t, dir, acked)
-		require.Greater(t, len(acked), before, "the child must get something done")
-		checkAfterCrash(t, dir, acked)
-	}
-	t.Logf("%d rounds, %d acknowledged events", rounds, len(acked))
 }
 
-// runAndKill runs the child, kills it at a random moment after its first
-// acknowledgement, and adds to acked what it acknowledged.
-func runAndKill(t *testing.T, dir string, acked map[string]string) {
+type killer struct {
+	t   *testing.T
+	dir string
+	rnd *rand.Rand
+	*ledger
+}
+
+// runAndKill runs the child, ends it at a random moment after its first
+// acknowledgement, and hears what it reports.
+func (k *killer) runAndKill() {
+	t := k.t
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), crashDir+"="+dir)
-	pipe, err := cmd.StdoutPipe()
+	cmd.Env = append(os.Environ(), crashDir+"="+k.dir, crashFirst+"="+strconv.Itoa(len(k.entries)))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	lines := bufio.NewScanner(pipe)
-	var kill *time.Timer
-	for lines.Scan() {
-		if kill == nil {
-			kill = time.AfterFunc(time.Duration(rand.Int64N(int64(150*time.Millisecond))), func() { _ = cmd.Process.Kill() })
-		}
-		id, pos, ok := strings.Cut(lines.Text(), " ")
-		require.NotEqual(t, "error", id, lines.Text())
-		if ok && len(id) == 36 && pos != "" {
-			acked[id] = pos
+	gently := k.rnd.IntN(4) == 0
+	end := func() {
+		if gently {
+			_ = in.Close()
+		} else {
+			_ = cmd.Process.Kill()
 		}
 	}
-	require.Error(t, cmd.Wait(), "killed")
-	require.NotNil(t, kill)
+	var timer *time.Timer
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var r report
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			assert.False(t, lines.Scan(), "only the last line may be torn: %s", lines.Text())
+			break
+		}
+		k.hear(r)
+		if r.End && timer == nil {
+			timer = time.AfterFunc(time.Duration(k.rnd.Int64N(int64(120*time.Millisecond))), end)
+		}
+	}
+	err = cmd.Wait()
+	require.NotNil(t, timer, "the child did nothing")
+	if gently {
+		require.NoError(t, err)
+	} else {
+		require.Error(t, err, "killed")
+	}
 }
 
-func checkAfterCrash(t *testing.T, dir string, acked map[string]string) {
+// damageIndexes removes or damages some index files.
+func (k *killer) damageIndexes() {
+	t := k.t
 	t.Helper()
-	s, err := logstore.Open(dir, crashOptions)
+	files, err := filepath.Glob(filepath.Join(k.dir, "*.idx"))
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
-	found, inGroup := 0, 0
-	versions := make(map[string]eventstore.Version)
-	for i, r := range readAll(t, s) {
-		require.EqualValues(t, i+1, r.Position, "no gap")
-		versions[r.Stream]++
-		require.Equal(t, versions[r.Stream], r.Version)
-		if pos, ok := acked[r.ID.String()]; ok {
-			// The last line of a killed child may lack digits.
-			require.True(t, strings.HasPrefix(fmt.Sprint(i+1), pos))
-			found++
-		}
-		require.Equal(t, fmt.Sprint(inGroup), r.Metadata.Get("index"), "groups are whole")
-		if inGroup++; fmt.Sprint(inGroup) == r.Metadata.Get("group") {
-			inGroup = 0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		switch k.rnd.IntN(12) {
+		case 0:
+			require.NoError(t, os.Remove(file))
+		case 1:
+			b[k.rnd.IntN(len(b))] ^= 1 << k.rnd.IntN(8)
+			require.NoError(t, os.WriteFile(file, b, 0o644))
+		case 2:
+			require.NoError(t, os.Truncate(file, k.rnd.Int64N(int64(len(b)))))
 		}
 	}
-	require.Zero(t, inGroup, "groups are whole")
-	assert.Equal(t, len(acked), found, "no acknowledged event is lost")
+}
+
+// lookAfter opens the store and holds it against what the child reported.
+func (k *killer) lookAfter() {
+	k.t.Helper()
+	s, err := logstore.Open(k.dir, crashOptions)
+	require.NoError(k.t, err)
+	defer func() { require.NoError(k.t, s.Close()) }()
+	k.check(k.t, s)
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,82 +16,160 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/logstore"
+	"github.com/foldstream/foldstream/eventstore/logstore/internal/simdisk"
 	"github.com/foldstream/foldstream/eventstore/memstore"
 )
 
-// A model is a logstore and a memstore to which the same happens.
+// A model is a logstore on a simulated disk and a memstore, to which the same
+// happens.
 type model struct {
-	dir  string
-	opts *logstore.Options
-	log  *logstore.Store
-	mem  *memstore.Store
-	ids  []eventstore.ID
+	base    string
+	dir     string
+	opts    logstore.Options
+	disk    *simdisk.Disk
+	log     *logstore.Store
+	mem     *memstore.Store
+	ids     []eventstore.ID
+	appends []request
 }
 
-// The same random operations must get the same answers from both stores.
-func TestAgreesWithMemstore(t *testing.T) {
+type request struct {
+	stream string
+	x      eventstore.Expected
+	events []eventstore.Event
+}
+
+// The same random operations get the same answers from a logstore and a
+// memstore, whatever happens to the former's process and power in between.
+func TestTortureAgreesWithMemstore(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
-	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(base, "") //nolint:usetesting // one for each of rapid's runs
-		require.NoError(t, err)
-		clock := time.Unix(1_700_000_000, 0)
-		now := func() time.Time { return clock }
-		m := &model{dir: dir, opts: &logstore.Options{SegmentSize: 4096, Sync: logstore.SyncNever, Now: now}}
-		m.mem = memstore.New(&memstore.Options{Now: now})
-		m.open(t)
-		defer func() { require.NoError(t, m.log.Close()) }()
-		t.Repeat(map[string]func(*rapid.T){
-			"append":    m.append,
-			"again":     m.append,
-			"delete":    m.delete,
-			"tombstone": m.tombstone,
-			"metadata":  m.metadata,
-			"read":      m.read,
-			"readAll":   m.readAll,
-			"later":     func(*rapid.T) { clock = clock.Add(30 * time.Second) },
-			"reopen": func(t *rapid.T) {
-				require.NoError(t, m.log.Close())
-				m.open(t)
-			},
-			"": m.check,
-		})
+	for range rounds(t, 1) {
+		rapid.Check(t, func(t *rapid.T) { testModel(t, base) })
+	}
+}
+
+func testModel(t *rapid.T, base string) {
+	clock := time.Unix(1_700_000_000, 0)
+	now := func() time.Time { return clock }
+	m := &model{base: base, opts: logstore.Options{SegmentSize: 4096, Now: now}}
+	m.mem = memstore.New(&memstore.Options{Now: now})
+	m.dir = m.tempDir(t)
+	m.open(t)
+	defer func() {
+		require.NoError(t, m.log.Close())
+		require.NoError(t, os.RemoveAll(m.dir))
+	}()
+	t.Repeat(map[string]func(*rapid.T){
+		"append":       m.append,
+		"append more":  m.append,
+		"repeat":       m.repeat,
+		"delete":       m.delete,
+		"tombstone":    m.tombstone,
+		"metadata":     m.metadata,
+		"read":         m.read,
+		"readAll":      m.readAll,
+		"subscribe":    m.subscribe,
+		"subscribeAll": m.subscribeAll,
+		"later":        func(*rapid.T) { clock = clock.Add(30 * time.Second) },
+		"reopen":       m.reopen,
+		"power cut":    m.powerCut,
+		"":             m.check,
 	})
+}
+
+func (m *model) tempDir(t *rapid.T) string {
+	dir, err := os.MkdirTemp(m.base, "")
+	require.NoError(t, err)
+	return dir
 }
 
 func (m *model) open(t *rapid.T) {
 	var err error
-	m.log, err = logstore.Open(m.dir, m.opts)
+	m.disk, err = simdisk.New(m.dir)
+	require.NoError(t, err)
+	opts := logstore.WithFS(m.opts, m.disk)
+	m.log, err = logstore.Open(m.dir, &opts)
 	require.NoError(t, err)
 }
 
+func (m *model) reopen(t *rapid.T) {
+	require.NoError(t, m.log.Close())
+	m.open(t)
+}
+
+// powerCut kills the process or cuts the power. Everything was acknowledged,
+// so nothing may be lost.
+func (m *model) powerCut(t *rapid.T) {
+	replay := m.disk.Replay()
+	for replay.Next() {
+	}
+	loss := simdisk.Everything()
+	if seed := rapid.Uint64().Draw(t, "power"); seed > 0 {
+		loss = simdisk.Random(rand.New(rand.NewPCG(seed, 0)))
+	}
+	dir := m.tempDir(t)
+	require.NoError(t, replay.Crash(dir, loss))
+	require.NoError(t, m.log.Close())
+	require.NoError(t, os.RemoveAll(m.dir))
+	m.dir = dir
+	m.open(t)
+}
+
 func drawStream(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"a-1", "b-1", "c", "$$a-1"}).Draw(t, "stream")
+	return rapid.SampledFrom([]string{"a-1", "a-2", "b-1", "c", "$$a-1", "$sys-1"}).Draw(t, "stream")
 }
 
 func drawExpected(t *rapid.T) eventstore.Expected {
-	return rapid.SampledFrom([]eventstore.Expected{eventstore.Any, eventstore.Any, eventstore.StreamExists, 0, 1, 2, 3, 4, 5, 6, 9}).Draw(t, "expected")
+	return rapid.SampledFrom([]eventstore.Expected{eventstore.Any, eventstore.Any, eventstore.StreamExists, 0, 1, 2, 3, 4, 5, 6, 9, -3}).Draw(t, "expected")
+}
+
+func (m *model) drawEvent(t *rapid.T) eventstore.Event {
+	id := eventstore.DeriveID(fmt.Sprint(len(m.ids)))
+	if len(m.ids) > 0 && rapid.IntRange(0, 7).Draw(t, "old") == 0 {
+		id = rapid.SampledFrom(m.ids).Draw(t, "id")
+	} else {
+		m.ids = append(m.ids, id)
+	}
+	e := eventstore.Event{
+		ID:          id,
+		Type:        rapid.SampledFrom([]string{"t.0", "t.1", "u", "$t", strings.Repeat("long", 100)}).Draw(t, "type"),
+		ContentType: rapid.SampledFrom([]string{eventstore.ContentTypeJSON, eventstore.ContentTypeJSON, "", eventstore.ContentTypeMsgpack, "text/plain"}).Draw(t, "content type"),
+		Data:        []byte(rapid.SampledFrom([]string{`{"$maxCount":2}`, `{"$tb":1}`, `{}`, `[]`, ``, "\x00", strings.Repeat("x", 300), strings.Repeat("\x00", 5000)}).Draw(t, "data")),
+	}
+	if rapid.Bool().Draw(t, "metadata") {
+		e.Metadata = eventstore.NewMetadata("n", fmt.Sprint(len(m.ids)))
+	}
+	return e
 }
 
 func (m *model) append(t *rapid.T) {
-	var es []eventstore.Event
-	for i := range rapid.IntRange(0, 4).Draw(t, "events") {
-		id := eventstore.DeriveID(fmt.Sprint(len(m.ids)))
-		if len(m.ids) > 0 && rapid.IntRange(0, 3).Draw(t, "old") == 0 {
-			id = rapid.SampledFrom(m.ids).Draw(t, "id")
-		} else {
-			m.ids = append(m.ids, id)
-		}
-		es = append(es, eventstore.Event{
-			ID: id, Type: "t." + fmt.Sprint(i%2), ContentType: eventstore.ContentTypeJSON,
-			Data:     []byte(rapid.SampledFrom([]string{`{"$maxCount":2}`, `{"$tb":1}`, `{}`, `[]`, ``}).Draw(t, "data")),
-			Metadata: eventstore.NewMetadata("n", fmt.Sprint(len(m.ids))),
-		})
+	r := request{stream: drawStream(t), x: drawExpected(t)}
+	for range rapid.IntRange(0, 5).Draw(t, "events") {
+		r.events = append(r.events, m.drawEvent(t))
 	}
-	stream, x := drawStream(t), drawExpected(t)
+	m.appends = append(m.appends, r)
+	m.request(t, r)
+}
+
+func (m *model) request(t *rapid.T, r request) {
 	m.both(t, func(s eventstore.Store) (eventstore.Receipt, error) {
-		return s.Append(context.Background(), stream, x, es...)
+		return s.Append(context.Background(), r.stream, r.x, r.events...)
 	})
+}
+
+// repeat makes an append again, perhaps with another expectation or a part of
+// the events.
+func (m *model) repeat(t *rapid.T) {
+	if len(m.appends) == 0 {
+		t.Skip("nothing to repeat")
+	}
+	r := rapid.SampledFrom(m.appends).Draw(t, "which")
+	if rapid.IntRange(0, 2).Draw(t, "other") == 0 {
+		r.x = drawExpected(t)
+	}
+	r.events = r.events[:len(r.events)-rapid.IntRange(0, len(r.events)).Draw(t, "fewer")/2]
+	m.request(t, r)
 }
 
 func (m *model) delete(t *rapid.T) {
@@ -123,7 +204,7 @@ func (m *model) metadata(t *rapid.T) {
 func (m *model) both(t *rapid.T, do func(eventstore.Store) (eventstore.Receipt, error)) {
 	want, wantErr := do(m.mem)
 	got, gotErr := do(m.log)
-	require.Equal(t, fmt.Sprint(wantErr), fmt.Sprint(gotErr))
+	require.Equal(t, wantErr, gotErr)
 	require.Equal(t, want, got)
 }
 
@@ -139,22 +220,64 @@ func (m *model) read(t *rapid.T) {
 	})
 }
 
+var filters = []eventstore.Filter{
+	{},
+	{Categories: []string{"a"}},
+	{Categories: []string{"a", "c"}, Types: []string{"t.0", "u"}},
+	{Types: []string{"t.1"}},
+	{Types: []string{"never"}},
+	{TypePrefixes: []string{"t", "$"}},
+	{StreamPrefixes: []string{"a", "$$"}},
+	{StreamRegexp: regexp.MustCompile("1$")},
+	{TypeRegexp: regexp.MustCompile(`^t\.`), Categories: []string{"b", "$$a"}},
+	{ExcludeSystem: true},
+}
+
 func (m *model) readAll(t *rapid.T) {
 	opts := eventstore.ReadAllOptions{
-		From:      eventstore.Position(rapid.Uint64Range(0, 20).Draw(t, "from")),
+		From:      eventstore.Position(rapid.Uint64Range(0, 40).Draw(t, "from")),
 		Backwards: rapid.Bool().Draw(t, "backwards"),
 		Limit:     rapid.IntRange(0, 9).Draw(t, "limit"),
-		Filter: rapid.SampledFrom([]eventstore.Filter{
-			{}, {Categories: []string{"a"}}, {Types: []string{"t.1"}}, {ExcludeSystem: true},
-		}).Draw(t, "filter"),
+		Filter:    rapid.SampledFrom(filters).Draw(t, "filter"),
 	}
 	same(t, m, func(s eventstore.Store) ([]eventstore.Recorded, error) {
 		return gather(s.ReadAll(context.Background(), opts))
 	})
 }
 
+func (m *model) subscribe(t *rapid.T) {
+	stream, opts := drawStream(t), eventstore.SubscribeOptions{After: eventstore.Version(rapid.Uint64Range(0, 9).Draw(t, "after"))}
+	same(t, m, func(s eventstore.Store) ([]eventstore.Recorded, error) {
+		return gather(history(s.Subscribe(context.Background(), stream, opts)))
+	})
+}
+
+func (m *model) subscribeAll(t *rapid.T) {
+	opts := eventstore.SubscribeAllOptions{
+		After:  eventstore.Position(rapid.Uint64Range(0, 40).Draw(t, "after")),
+		Filter: rapid.SampledFrom(filters).Draw(t, "filter"),
+	}
+	same(t, m, func(s eventstore.Store) ([]eventstore.Recorded, error) {
+		return gather(history(s.SubscribeAll(context.Background(), opts)))
+	})
+}
+
+// history yields the events of a subscription until it has caught up.
+func history(seq func(func(eventstore.Message, error) bool)) func(func(eventstore.Recorded, error) bool) {
+	return func(yield func(eventstore.Recorded, error) bool) {
+		for msg, err := range seq {
+			if msg.Kind == eventstore.MessageCaughtUp && err == nil {
+				return
+			}
+			if (err != nil || msg.Kind == eventstore.MessageEvent) && !yield(msg.Event, err) {
+				return
+			}
+		}
+	}
+}
+
 func (m *model) check(t *rapid.T) {
-	for _, stream := range []string{"a-1", "b-1", "c"} {
+	for _, stream := range []string{"a-1", "b-1", "c", "$$a-1"} {
 		same(t, m, func(s eventstore.Store) ([]eventstore.Recorded, error) {
 			return gather(s.Read(context.Background(), stream, eventstore.ReadOptions{}))
 		})
@@ -164,6 +287,11 @@ func (m *model) check(t *rapid.T) {
 		require.Equal(t, wantV, gotV)
 		require.Equal(t, want, got)
 	}
+	want, err := m.mem.Head(context.Background())
+	require.NoError(t, err)
+	got, err := m.log.Head(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
 }
 
 func gather(seq func(func(eventstore.Recorded, error) bool)) (all []eventstore.Recorded, err error) {

@@ -93,6 +93,7 @@ const (
 	miniredis   = "github.com/alicebob/miniredis/v2"
 	msgp        = "github.com/tinylib/msgp"
 	msgpack     = "github.com/vmihailenco/msgpack/v5"
+	porcupine   = "github.com/anishathalye/porcupine"
 	progressbar = "github.com/schollz/progressbar/v3"
 	protobuf    = "google.golang.org/protobuf"
 	testify     = "github.com/stretchr/testify"
@@ -122,7 +123,7 @@ var thirdParty = []use{
 var thirdPartyTests = []use{
 	{"...", []string{testify}},
 	{"eventstore/esdbstore", []string{goleak}},             // the official client leaks what it is not kept from leaking
-	{"eventstore/logstore", []string{rapid}},               // random operations against memstore as the model
+	{"eventstore/logstore", []string{porcupine, rapid}},    // linearizability; random operations against memstore as the model
 	{"projection/redisview", []string{goRedis, miniredis}}, // miniredis: what the example embeds must do
 	{"examples/shop/...", []string{goRedis}},
 	{"internal/cli", []string{esdb, grpc}}, // a call that is held half way, which no client does
