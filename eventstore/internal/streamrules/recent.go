@@ -6,21 +6,26 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// RecentLimit is how many event ids a [Recent] remembers.
+// RecentLimit is how many event ids a [Recent] remembers at least.
 const RecentLimit = 1 << 16
 
-// Recent remembers the ids of the last [RecentLimit] events, so that a repeated
-// append that expects no version is recognized. The zero value is empty. It is
-// not safe for concurrent use.
+// Recent remembers the ids of the last [RecentLimit] events, and at most as
+// many older ones, so that a repeated append that expects no version is
+// recognized. The zero value is empty. It is not safe for concurrent use.
 //
-// It is a ring with a hash table of indexes into it (linear probing), because
-// a map costs more than all the rest of an append in memory. It holds no
-// pointers, so that the garbage collector need not look into it.
+// Every append comes by here, and most of what it costs is fetching memory: so
+// there are two generations, of which the older is forgotten whole, because to
+// forget ids one by one would mean to find each of them again.
 type Recent struct {
-	ring  []mark
-	seed  maphash.Seed
-	next  int      // the oldest, once the ring is full
-	table []uint32 // index into ring plus one; 0 is free; a power of two, at least twice as long as ring
+	young, old generation
+	seed       maphash.Seed
+}
+
+// A generation is a hash table of indexes into a list (linear probing). It
+// holds no pointers, so that the garbage collector need not look into it.
+type generation struct {
+	marks []mark
+	table []uint32 // index into marks plus one, and above it a part of the hash; 0 is free; a power of two, at least twice as long as marks
 }
 
 type mark struct {
@@ -28,73 +33,77 @@ type mark struct {
 	pos eventstore.Position
 }
 
-// Add remembers an id, and forgets the oldest when there are too many.
+const (
+	indexBits = 17 // of an entry of the table
+	indexMask = 1<<indexBits - 1
+)
+
+// Add remembers an id.
 func (r *Recent) Add(id eventstore.ID, p eventstore.Position) {
-	i := r.next
-	if len(r.ring) < RecentLimit {
-		i = len(r.ring)
-		r.ring = append(r.ring, mark{id, p})
-		if 2*len(r.ring) > len(r.table) {
-			r.grow()
-			return
+	switch len(r.young.marks) {
+	case 0:
+		if r.young.table == nil {
+			r.seed = maphash.MakeSeed()
 		}
-	} else {
-		r.forget(i)
-		r.ring[i] = mark{id, p}
-		r.next = (i + 1) % RecentLimit
+	case RecentLimit:
+		r.young, r.old = r.old, r.young
+		r.young.marks = r.young.marks[:0]
+		clear(r.young.table)
 	}
-	r.table[r.slot(id)] = uint32(i) + 1
+	g := &r.young
+	if 2*len(g.marks) >= len(g.table) {
+		g.grow(r.seed)
+	}
+	slot, entry := g.find(id, hashID(r.seed, id))
+	if i := g.table[slot] & indexMask; i > 0 {
+		g.marks[i-1].pos = p
+		return
+	}
+	g.marks = append(g.marks, mark{id, p})
+	g.table[slot] = entry | uint32(len(g.marks))
 }
 
 // Find returns the last position of an id, or 0.
 func (r *Recent) Find(id eventstore.ID) eventstore.Position {
-	if len(r.table) == 0 {
+	if len(r.young.marks) == 0 {
 		return 0
 	}
-	if i := r.table[r.slot(id)]; i > 0 {
-		return r.ring[i-1].pos
+	h := hashID(r.seed, id)
+	for _, g := range []*generation{&r.young, &r.old} {
+		if len(g.marks) == 0 {
+			continue
+		}
+		slot, _ := g.find(id, h)
+		if i := g.table[slot] & indexMask; i > 0 {
+			return g.marks[i-1].pos
+		}
 	}
 	return 0
 }
 
-// slot returns where id is in the table, or the free slot where it belongs.
-func (r *Recent) slot(id eventstore.ID) int {
-	for s := r.home(id); ; s = (s + 1) & (len(r.table) - 1) {
-		if i := r.table[s]; i == 0 || r.ring[i-1].id == id {
-			return s
+// hashID returns a hash with a random seed: ids come from outside, counted up
+// by some and chosen by others to collide.
+func hashID(seed maphash.Seed, id eventstore.ID) uint64 { return maphash.Bytes(seed, id[:]) }
+
+// find returns where id is in the table, or the free slot where it belongs, and
+// the part of its hash that an entry there has.
+func (g *generation) find(id eventstore.ID, hash uint64) (slot int, part uint32) {
+	part = uint32(hash>>32) &^ indexMask
+	mask := len(g.table) - 1
+	for slot = int(hash) & mask; ; slot = (slot + 1) & mask {
+		switch e := g.table[slot]; {
+		case e == 0:
+			return slot, part
+		case e&^indexMask == part && g.marks[e&indexMask-1].id == id:
+			return slot, part
 		}
 	}
 }
 
-// home returns where id would like to be. The hash has a random seed: ids come
-// from outside, counted up by some and chosen by others to collide.
-func (r *Recent) home(id eventstore.ID) int {
-	return int(maphash.Bytes(r.seed, id[:])) & (len(r.table) - 1)
-}
-
-func (r *Recent) grow() {
-	if r.table == nil {
-		r.seed = maphash.MakeSeed()
-	}
-	r.table = make([]uint32, max(64, 2*len(r.table)))
-	for i := range r.ring {
-		r.table[r.slot(r.ring[i].id)] = uint32(i) + 1
-	}
-}
-
-// forget takes ring[i] out of the table and closes the hole it leaves.
-func (r *Recent) forget(i int) {
-	hole := r.slot(r.ring[i].id)
-	if r.table[hole] != uint32(i)+1 {
-		return // used again since
-	}
-	r.table[hole] = 0
-	mask := len(r.table) - 1
-	for s := (hole + 1) & mask; r.table[s] != 0; s = (s + 1) & mask {
-		home := r.home(r.ring[r.table[s]-1].id)
-		if (s-home)&mask >= (s-hole)&mask {
-			r.table[hole], r.table[s] = r.table[s], 0
-			hole = s
-		}
+func (g *generation) grow(seed maphash.Seed) {
+	g.table = make([]uint32, max(64, 2*len(g.table)))
+	for i := range g.marks {
+		slot, part := g.find(g.marks[i].id, hashID(seed, g.marks[i].id))
+		g.table[slot] = part | uint32(i+1)
 	}
 }

@@ -9,33 +9,44 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// The table must agree with a map, through growth, eviction and ids used again.
+// It must agree with a map, through growth, generations and ids used again:
+// the last are known, what is known is right, and what is old is forgotten.
 func TestRecentAgreesWithAMap(t *testing.T) {
 	t.Parallel()
 	var r Recent
 	rnd := rand.New(rand.NewPCG(1, 2))
 	last := make(map[eventstore.ID]eventstore.Position)
 	var order []eventstore.ID
-	for p := eventstore.Position(1); p <= 3*RecentLimit; p++ {
+	for p := eventstore.Position(1); p <= 5*RecentLimit; p++ {
 		id := eventstore.ID{byte(rnd.Uint32()), byte(rnd.Uint32()), byte(rnd.Uint32() % 8)}
 		last[id] = p
 		order = append(order, id)
 		r.Add(id, p)
-		if p > RecentLimit {
-			old := order[p-RecentLimit-1]
-			want := last[old]
-			if want <= p-RecentLimit {
-				want = 0
-			}
-			require.Equal(t, want, r.Find(old))
+		oldest := order[max(0, len(order)-RecentLimit)]
+		if got := r.Find(oldest); got != last[oldest] {
+			require.Equal(t, last[oldest], got)
 		}
 		probe := order[rnd.IntN(len(order))]
-		want := last[probe]
-		if want+RecentLimit <= p {
-			want = 0
+		if got := r.Find(probe); got != last[probe] && (got != 0 || p-last[probe] < RecentLimit) {
+			require.Equal(t, last[probe], got)
 		}
-		require.Equal(t, want, r.Find(probe))
 	}
+}
+
+func TestRecentForgets(t *testing.T) {
+	t.Parallel()
+	var r Recent
+	id := func(i int) eventstore.ID { return eventstore.ID{byte(i >> 16), byte(i >> 8), byte(i)} }
+	for i := range 3 * RecentLimit {
+		r.Add(id(i), eventstore.Position(i+1))
+	}
+	for i := range RecentLimit {
+		if r.Find(id(i)) != 0 || r.Find(id(2*RecentLimit+i)) == 0 {
+			require.Zero(t, r.Find(id(i)))
+			require.NotZero(t, r.Find(id(2*RecentLimit+i)))
+		}
+	}
+	require.LessOrEqual(t, len(r.young.marks)+len(r.old.marks), 2*RecentLimit)
 }
 
 // Ids may be numbers counted up in any of their bytes. A hash that does not see
@@ -50,7 +61,7 @@ func TestCountedIDsDoNotCollide(t *testing.T) {
 			r.Add(id, eventstore.Position(i+1))
 		}
 		longest, run := 0, 0
-		for _, i := range r.table {
+		for _, i := range r.young.table {
 			if run++; i == 0 {
 				run = 0
 			}
