@@ -139,12 +139,15 @@ func (c *cursor) runIn(i int, hash uint64) (run, error) {
 		}
 		return r, cont.release()
 	}
-	err := cont.stream(x, c.stream, hash, func(postings []byte, last *frame) {
-		r.offs = make([]uint32, len(postings)/4)
-		for i := range r.offs {
-			r.offs[i] = le.Uint32(postings[4*i:])
-		}
-		r.first = last.version - eventstore.Version(len(r.offs)) + 1
+	off := int64(headerSize)
+	err := guard(cont, &off, func() error {
+		return cont.stream(x, c.stream, hash, &off, func(postings []byte, last *frame) {
+			r.offs = make([]uint32, len(postings)/4)
+			for i := range r.offs {
+				r.offs[i] = le.Uint32(postings[4*i:])
+			}
+			r.first = last.version - eventstore.Version(len(r.offs)) + 1
+		})
 	})
 	return r, firstError(err, cont.release())
 }

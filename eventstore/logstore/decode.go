@@ -25,8 +25,9 @@ type decoder struct {
 	at int
 	c  *content
 	// Or single frames, in the order in which they are wanted.
-	items []item
-	i     int
+	items  []item
+	i      int
+	pinned []*content // that the items lie in, while they are copied
 
 	names [256]string
 }
@@ -43,7 +44,7 @@ type item struct {
 const (
 	batchEvents   = 256       // copied at a time, of those that an index names
 	batchExamined = 1024      // looked at without a match
-	firstChunk    = 8 << 10   // copied at first
+	firstChunk    = 16 << 10  // copied at first
 	chunkSize     = 128 << 10 // copied at a time later, unless one event is larger
 )
 

@@ -186,22 +186,21 @@ func (d *decoder) fetchStream(c *cursor) error {
 			return err
 		}
 	}
-	d.reserve(d.size)
-	for len(d.items) < batchEvents && len(c.runs) > 0 {
-		more, err := d.fetchRun(c, &c.runs[0])
+	// First where they are, so that the memory is made once.
+	for size := 0; len(c.runs) > 0; c.runs = c.runs[1:] {
+		more, err := d.findRun(c, &c.runs[0], &size)
 		if err != nil || !more {
-			return err
+			return firstError(err, d.copyItems())
 		}
-		c.runs = c.runs[1:]
 	}
 	c.ended = len(d.items) == 0 && len(c.runs) == 0
 	d.size = min(2*d.size, chunkSize)
-	return nil
+	return d.copyItems()
 }
 
-// fetchRun copies events of a run. It reports false when it did not get to its
-// end.
-func (d *decoder) fetchRun(c *cursor, r *run) (bool, error) {
+// findRun notes where events of a run are, and pins the segment for
+// [decoder.copyItems]. It reports false when it did not get to its end.
+func (d *decoder) findRun(c *cursor, r *run, size *int) (bool, error) {
 	cont := c.segs[r.i].pin()
 	if cont == nil {
 		return false, eventstore.ErrClosed
@@ -214,10 +213,11 @@ func (d *decoder) fetchRun(c *cursor, r *run) (bool, error) {
 		}
 		return false, err
 	}
+	d.pinned = append(d.pinned, cont)
 	var off int64
 	done := false
 	err := guard(cont, &off, func() error {
-		for n := 0; len(r.offs) > 0; n++ {
+		for len(r.offs) > 0 {
 			k := 0
 			if c.backwards {
 				k = len(r.offs) - 1
@@ -227,13 +227,11 @@ func (d *decoder) fetchRun(c *cursor, r *run) (bool, error) {
 			if reason != "" {
 				return cont.damaged(off, reason)
 			}
-			if len(d.items) >= batchEvents || len(d.items) > 0 && len(d.chunk)+len(b) > d.size {
+			if len(d.items) >= batchEvents || len(d.items) > 0 && *size+len(b) > d.size {
 				return nil
 			}
-			at := len(d.chunk)
-			d.chunk = append(d.chunk, b...)
-			version := r.first + eventstore.Version(k)
-			d.items = append(d.items, item{at: at, to: len(d.chunk), c: cont, off: off, version: version})
+			d.items = append(d.items, item{at: *size, to: *size + len(b), c: cont, off: off, version: r.first + eventstore.Version(k)})
+			*size += len(b)
 			if c.backwards {
 				r.offs = r.offs[:k]
 			} else {
@@ -243,5 +241,28 @@ func (d *decoder) fetchRun(c *cursor, r *run) (bool, error) {
 		done = true
 		return nil
 	})
-	return done, firstError(err, cont.release())
+	return done, err
+}
+
+// copyItems copies what the items are about, and unpins their segments.
+func (d *decoder) copyItems() (err error) {
+	if n := len(d.items); n > 0 {
+		d.reserve(d.items[n-1].to)
+	}
+	for i := 0; i < len(d.items) && err == nil; {
+		cont, off := d.items[i].c, d.items[i].off
+		err = guard(cont, &off, func() error {
+			for ; i < len(d.items) && d.items[i].c == cont; i++ {
+				off = d.items[i].off
+				d.chunk = append(d.chunk, cont.data[off:off+int64(d.items[i].to-d.items[i].at)]...)
+			}
+			return nil
+		})
+	}
+	for _, cont := range d.pinned {
+		err = firstError(err, cont.release())
+	}
+	clear(d.pinned)
+	d.pinned = d.pinned[:0]
+	return err
 }

@@ -161,62 +161,62 @@ func firstError(a, b error) error {
 }
 
 // lastOf calls found with the last event of a stream in a segment, if there is
-// one.
+// one. What it is given lies in the mapping.
 func (c *content) lastOf(name string, hash uint64, meta bool, found func(f *frame)) (ok bool, err error) {
 	x, t := c.indexes()
-	if x == nil {
-		if st := t.streams[name]; st != nil && len(st.added) > 0 {
+	if x != nil && meta && x.metas == 0 {
+		return false, nil
+	}
+	off := int64(headerSize)
+	err = guard(c, &off, func() error {
+		if x == nil {
 			var f frame
-			if err = c.frame(int64(st.added[len(st.added)-1]), &f, nil); err == nil {
-				found(&f)
+			st := t.streams[name]
+			if ok = st != nil && len(st.added) > 0; !ok {
+				return nil
 			}
-			return true, err
+			off = int64(st.added[len(st.added)-1])
+			if err := c.frame(off, &f); err != nil {
+				return err
+			}
+			found(&f)
+			return nil
 		}
-		return false, nil
-	}
-	if meta && x.metas == 0 {
-		return false, nil
-	}
-	err = c.stream(x, name, hash, func(_ []byte, f *frame) { ok = true; found(f) })
+		return c.stream(x, name, hash, &off, func(_ []byte, f *frame) { ok = true; found(f) })
+	})
 	return ok, err
 }
 
 // stream calls found with the postings of a stream in an index file and its
-// last event, if there is one.
-func (c *content) stream(x *sealedIndex, name string, hash uint64, found func(postings []byte, last *frame)) error {
-	var off int64
-	return guard(c, &off, func() error {
-		var err error
-		x.find(hash, func(postings []byte) bool {
-			var f frame
-			off = int64(le.Uint32(postings[len(postings)-4:]))
-			if err = c.frame(off, &f, nil); err != nil {
-				return true
-			}
-			if string(f.stream) != name {
-				return false
-			}
-			found(postings, &f)
+// last event, if there is one. Both lie in mappings: the caller guards it. off
+// says where it is.
+func (c *content) stream(x *sealedIndex, name string, hash uint64, off *int64, found func(postings []byte, last *frame)) error {
+	var err error
+	var f frame
+	x.find(hash, func(postings []byte) bool {
+		*off = int64(le.Uint32(postings[len(postings)-4:]))
+		if err = c.frame(*off, &f); err != nil {
 			return true
-		})
-		return err
+		}
+		if inPlace(f.stream) != name {
+			return false
+		}
+		found(postings, &f)
+		return true
 	})
+	return err
 }
 
-// frame makes f the frame at off, in a copy of its own.
-func (c *content) frame(off int64, f *frame, buf []byte) error {
-	var reason string
-	err := guard(c, &off, func() error {
-		b, why := c.frameBytes(off, c.size())
-		if reason = why; why == "" {
-			reason = f.decode(append(buf[:0], b...), &c.base, off)
-		}
-		return nil
-	})
-	if err == nil && reason != "" {
-		err = c.damaged(off, reason)
+// frame makes f the frame at off, in the mapping: the caller guards it.
+func (c *content) frame(off int64, f *frame) error {
+	b, reason := c.frameBytes(off, c.size())
+	if reason == "" {
+		reason = f.decode(b, &c.base, off)
 	}
-	return err
+	if reason != "" {
+		return c.damaged(off, reason)
+	}
+	return nil
 }
 
 // frameBytes returns the bytes of the frame at off, which end before end, or
