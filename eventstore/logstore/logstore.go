@@ -186,6 +186,10 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	return s.statsLocked()
+}
+
+func (s *Store) statsLocked() Stats {
 	return Stats{Events: s.events, Streams: s.known, Segments: len(s.segs), Bytes: s.used, Head: s.head}
 }
 

@@ -89,7 +89,7 @@ func (c *cut) removes(f *frame) bool {
 
 func (g *scavenge) run(ctx context.Context) error {
 	s := g.s
-	if s.opts.ReadOnly {
+	if s.opts.ReadOnly && !g.opts.DryRun {
 		return s.queue.refuse
 	}
 	if !s.scavenging.TryLock() {
@@ -99,10 +99,12 @@ func (g *scavenge) run(ctx context.Context) error {
 	if err := s.alive(ctx); err != nil {
 		return err
 	}
-	// What says that events may go must not be lost in a crash when they have
-	// gone.
-	if err := s.force(ctx); err != nil {
-		return err
+	if !g.opts.DryRun {
+		// What says that events may go must not be lost in a crash when they have
+		// gone.
+		if err := s.force(ctx); err != nil {
+			return err
+		}
 	}
 	if err := g.plan(ctx); err != nil {
 		return err

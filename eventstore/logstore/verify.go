@@ -160,6 +160,9 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	for i, path := range paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		w := &segmentCheck{v: v, path: path, last: i == len(paths)-1}
 		if !w.last {
 			w.following = firstOf(paths[i+1])

@@ -186,6 +186,9 @@ func TestWrongUsageIsToldApart(t *testing.T) {
 		"log export":                          `expected "<dir>"`,
 		"log export d --limit=-1":             "--limit -1 is negative; 0 means no limit",
 		"log import d --max-line 2000MiB":     "want bytes from 1 to 1073741824",
+		"log verify d --limit 0":              "--limit 0 is too low; give at least 1",
+		"log backup d":                        `expected "<to>"`,
+		"log scavenge d --threshold 2":        "--threshold 2 is not a share above 0 and up to 1",
 	} {
 		var out, notes bytes.Buffer
 		code := cli.Run(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &notes)
@@ -201,7 +204,7 @@ func TestHelpAndVersion(t *testing.T) {
 	for _, command := range []string{"", "serve", "streams", "streams list", "streams read", "streams append", "streams delete", "streams tail",
 		"projections", "projections list", "projections show", "projections rebuild", "projections pause", "projections resume", "projections skip",
 		"projections rollback", "projections drop-version", "projections parked", "projections parked list", "projections parked show", "projections parked retry", "projections parked drop",
-		"log", "log stats", "log export", "log import"} {
+		"log", "log stats", "log verify", "log backup", "log export", "log import", "log scavenge"} {
 		var out, notes bytes.Buffer
 		assert.Zero(t, cli.Run(t.Context(), append(strings.Fields(command), "--help"), strings.NewReader(""), &out, &notes), command)
 		assert.Empty(t, notes.String())

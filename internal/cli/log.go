@@ -23,9 +23,12 @@ type logCommand struct {
 	JSON     bool       `name:"json" help:"The same as -o json."`
 	LogLevel slog.Level `default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
 
-	Stats  logStatsCommand  `cmd:"" help:"Say how much a store holds."`
-	Export logExportCommand `cmd:"" help:"Write the events of a store as JSON lines."`
-	Import logImportCommand `cmd:"" help:"Make a store of JSON lines."`
+	Stats    logStatsCommand    `cmd:"" help:"Say how much a store holds."`
+	Verify   logVerifyCommand   `cmd:"" help:"Look for damage."`
+	Backup   logBackupCommand   `cmd:"" help:"Copy a store, also while it is in use."`
+	Export   logExportCommand   `cmd:"" help:"Write the events of a store as JSON lines."`
+	Import   logImportCommand   `cmd:"" help:"Make a store of JSON lines."`
+	Scavenge logScavengeCommand `cmd:"" help:"Remove what is deleted for ever."`
 }
 
 // Help implements kong.HelpProvider.
@@ -40,11 +43,11 @@ func (l *logCommand) table(w *world) bool {
 }
 
 // say prints a result, as text for people and as JSON for programs.
-func (l *logCommand) say(out io.Writer, table bool, text string, value any) error {
-	if !table {
-		return newEncoder(out).Encode(value)
+func (l *logCommand) say(w *world, text string, value any) error {
+	if !l.table(w) {
+		return newEncoder(w.out).Encode(value)
 	}
-	_, err := io.WriteString(out, text+"\n")
+	_, err := io.WriteString(w.out, text+"\n")
 	return err
 }
 
@@ -52,13 +55,19 @@ func (l *logCommand) logger(w *world) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w.err, &slog.HandlerOptions{Level: l.LogLevel}))
 }
 
+// An access says whether a store is opened without being changed, which it can
+// be while another process writes to it.
+type access bool
+
+const readOnly access = true
+
 // with opens the store in dir, which must be there, does something with it and
 // closes it.
-func (l *logCommand) with(ctx context.Context, w *world, dir string, do func(*logstore.Store) error) error {
+func (l *logCommand) with(ctx context.Context, w *world, dir string, a access, do func(*logstore.Store) error) error {
 	if err := holdsStore(dir); err != nil {
 		return err
 	}
-	store, err := logstore.Open(dir, &logstore.Options{Logger: l.logger(w)})
+	store, err := logstore.Open(dir, &logstore.Options{Logger: l.logger(w), ReadOnly: a == readOnly})
 	if err != nil {
 		return explainLog(ctx, dir, err)
 	}

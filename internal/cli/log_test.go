@@ -100,9 +100,96 @@ func TestLogStatsSayHowMuchThereIs(t *testing.T) {
 	t.Parallel()
 	dir := logStore(t)
 	table := strings.Split(logMust(t, "", "stats", dir, "-o", "table"), "\n")
-	assert.Equal(t, []string{"EVENTS", "STREAMS", "SEGMENTS", "SIZE", "HEAD"}, strings.Fields(table[0]))
-	assert.Equal(t, []string{"5", "3", "1"}, strings.Fields(table[1])[:3])
-	assert.Contains(t, logMust(t, "", "stats", dir), `"events":5,"streams":3,"segments":1,"bytes":`)
+	assert.Equal(t, []string{"EVENTS", "REMOVED", "STREAMS", "HEAD", "SEGMENTS", "SIZE", "INDEX", "MEMORY"}, strings.Fields(table[0]))
+	assert.Equal(t, []string{"5", "0", "3", "5", "1"}, strings.Fields(table[1])[:5])
+	table = strings.Split(logMust(t, "", "stats", dir, "-o", "table", "--segments"), "\n")
+	assert.Equal(t, []string{"00000000000000000001.log", "1", "5", "5", "0"}, strings.Fields(table[1])[:5])
+	assert.True(t, strings.HasSuffix(table[1], "grows"), table[1])
+	line := logMust(t, "", "stats", dir, "--segments")
+	assert.Contains(t, line, `"events":5,"removed":0,"streams":3,"head":5,"segments":1,"bytes":`)
+	assert.Contains(t, line, `"files":[{"file":"`+filepath.Join(dir, "00000000000000000001.log")+`","first":1,"last":5,`)
+}
+
+// bigStore makes a store with sealed segments, of whose events most are hidden.
+func bigStore(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "events")
+	s, err := logstore.Open(dir, &logstore.Options{SegmentSize: 8 << 10, Sync: logstore.SyncNever})
+	require.NoError(t, err)
+	for i := range 600 {
+		require.NoError(t, err2(s.Append(t.Context(), fmt.Sprintf("order-%d", i%3), eventstore.Any, eventstore.Event{Type: "order.placed", ContentType: "application/json", Data: []byte(`{"n":1}`)})))
+	}
+	require.NoError(t, err2(s.SetStreamMetadata(t.Context(), "order-0", eventstore.Any, eventstore.StreamMetadata{MaxCount: 1})))
+	require.NoError(t, err2(s.Delete(t.Context(), "order-1", eventstore.Any)))
+	require.NoError(t, s.Close())
+	return dir
+}
+
+func TestLogScavengeRemovesWhatIsHidden(t *testing.T) {
+	t.Parallel()
+	dir := bigStore(t)
+	dry := logMust(t, "", "scavenge", dir, "--dry-run", "-o", "table")
+	assert.Regexp(t, `^\d+ events, \d+\.\d KiB, would be removed from \d of \d sealed segments\n$`, dry)
+	dead := strings.Split(logMust(t, "", "stats", dir, "--dead", "-o", "table"), "\n")
+	assert.Contains(t, dead[0], "DEAD EVENTS")
+	first, _, _ := strings.Cut(dry, " ")
+	assert.Contains(t, strings.Fields(dead[1]), first)
+	assert.Equal(t, strings.ReplaceAll(dry, "would be removed", "removed"), logMust(t, "", "scavenge", dir, "-o", "table"))
+	assert.Regexp(t, `^{"segments":\d,"rewritten":0,"events":0,"bytes":0,"left_events":0,"left_bytes":0}\n$`, logMust(t, "", "scavenge", dir, "--all", "--json"))
+	assert.Contains(t, logMust(t, "", "stats", dir), `"removed":`+first+`,`)
+	assert.Contains(t, logMust(t, "", "verify", dir, "-o", "table"), "all is well")
+}
+
+func TestLogVerifyListsDamages(t *testing.T) {
+	t.Parallel()
+	dir := bigStore(t)
+	assert.Regexp(t, `^602 events in 5 streams and \d segments, \d+\.\d KiB: all is well\n$`, logMust(t, "", "verify", dir, "-o", "table"))
+	assert.Contains(t, logMust(t, "", "verify", dir), `"unfinished":0,"damages":[],"more":0}`)
+
+	file := filepath.Join(dir, "00000000000000000001.log")
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	b[1000] ^= 1
+	require.NoError(t, os.WriteFile(file, b, 0o600))
+	got := logRun(t.Context(), "", "verify", dir, "-o", "table")
+	assert.Equal(t, 1, got.code)
+	assert.Equal(t, "foldstream: "+dir+" is damaged in 1 place\n", got.err)
+	rows := strings.Split(got.out, "\n")
+	assert.Equal(t, []string{"FILE", "OFFSET", "OF", "DAMAGE"}, strings.Fields(rows[0]))
+	assert.Contains(t, rows[1], file)
+	assert.Contains(t, rows[1], "EVENTS  the checksum of a frame does not match; ")
+	got = logRun(t.Context(), "", "verify", dir, "--json")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.out, `"damages":[{"file":"`+file+`","offset":`)
+
+	copied := filepath.Join(t.TempDir(), "copy")
+	got = logRun(t.Context(), "", "backup", dir, copied, "--verify")
+	assert.Equal(t, 1, got.code)
+	assert.Contains(t, got.err, "foldstream: the copy in "+copied+" is damaged, and so perhaps the store (foldstream log verify "+dir+"): ")
+}
+
+// A server goes on while its directory is looked at, exported and backed up.
+func TestLogCommandsBesideAServer(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "events")
+	s := serve(t, "--data", dir)
+	must(t, s.url, "append", "order-1", "-t", "order.placed", "-d", "{}")
+	must(t, s.url, "append", "order-1", "-t", "order.paid", "-d", "{}")
+	copied := filepath.Join(t.TempDir(), "copy")
+	assert.Regexp(t, `^\d+ events up to position \d+ are in `+copied+`: 1 segment, 0 linked and 1 copied\n$`, logMust(t, "", "backup", dir, copied, "--verify", "-o", "table"))
+	assert.Contains(t, logMust(t, "", "stats", dir), `"segments":1,`)
+	assert.Contains(t, logMust(t, "", "verify", dir, "-o", "table"), ": all is well")
+	want := logMust(t, "", "export", dir)
+	assert.Equal(t, 2, strings.Count(logMust(t, "", "export", dir, "--category", "order"), "\n"))
+	assert.Equal(t, "0 events, 0 B, would be removed from 0 of 0 sealed segments\n", logMust(t, "", "scavenge", dir, "--dry-run", "-o", "table"))
+	oneLine(t, 1, "directory "+dir+" is in use by another process; stop that one first", logRun(t.Context(), "", "scavenge", dir))
+	must(t, s.url, "append", "order-1", "-t", "order.sent", "-d", "{}")
+	s.signal(t, syscall.SIGTERM)
+	require.Zero(t, s.end(t))
+	assert.Equal(t, want, logMust(t, "", "export", copied))
+
+	again := serve(t, "--data", copied) // a backup is restored by using it
+	assert.Equal(t, 2, strings.Count(must(t, again.url, "read", "order-1", "-o", "json"), "\n"))
 }
 
 func TestLogErrorsNameTheValueAndTheRemedy(t *testing.T) {
@@ -120,6 +207,10 @@ func TestLogErrorsNameTheValueAndTheRemedy(t *testing.T) {
 		{"", []string{"export", foreign}, foreign + " holds no store; give the directory of logstore.Open, or of foldstream serve --data"},
 		{"", []string{"export", dir, filepath.Join(none, "file")}, "open " + none},
 		{"", []string{"import", dir}, "directory " + dir + ": it holds a store; choose a directory that is empty or does not exist"},
+		{"", []string{"verify", empty}, empty + " holds no store"},
+		{"", []string{"scavenge", none}, none + " cannot be read as a directory"},
+		{"", []string{"backup", dir, foreign}, "directory " + foreign + ": it holds letter"},
+		{"", []string{"backup", dir, dir}, "directory " + dir + ": it holds a store"},
 		{"", []string{"import", foreign}, "directory " + foreign + ": it holds letter and no segment of a log; choose a directory that is empty or does not exist"},
 		{"", []string{"import", none, filepath.Join(empty, "lines")}, "open " + filepath.Join(empty, "lines") + ": no such file or directory"},
 		{`{"stream":"a","type":"x"}` + "\n{", []string{"import", none}, `line 2: not an event such as {"stream":"order-42","type":"order.placed","data":{}}: unexpected EOF; nothing was made`},
@@ -146,6 +237,10 @@ func TestInterruptedLogCommandsSaySoAndLeaveNothing(t *testing.T) {
 	file, store := filepath.Join(t.TempDir(), "lines"), filepath.Join(t.TempDir(), "store")
 	oneLine(t, 1, "interrupted", logRun(ctx, "", "export", dir, file))
 	assert.NoFileExists(t, file)
+	oneLine(t, 1, "interrupted", logRun(ctx, "", "verify", bigStore(t)))
+	oneLine(t, 1, "interrupted", logRun(ctx, "", "scavenge", bigStore(t)))
+	oneLine(t, 1, "interrupted", logRun(ctx, "", "backup", dir, store))
+	assert.NoDirExists(t, store)
 	oneLine(t, 1, "interrupted", logRun(ctx, `{"stream":"a","type":"x"}`, "import", store))
 	assert.NoDirExists(t, store)
 }

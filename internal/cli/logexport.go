@@ -28,7 +28,7 @@ func (*logExportCommand) Help() string {
 	return `One event a line, in the order of positions, in the form of foldstream streams
 read -o json. Data that is JSON stands there as it is, other data in base64, with
 "encoding":"base64". foldstream log import makes the same store of it, byte for
-byte. The store may be in use when it is only read.
+byte. The store may be in use.
 
 Examples:
 
@@ -42,7 +42,7 @@ func (c *logExportCommand) Validate() error { return checkLimit(c.Limit) }
 
 // Run writes the events.
 func (c *logExportCommand) Run(ctx context.Context, l *logCommand, w *world) error {
-	return l.with(ctx, w, c.Dir, func(store *logstore.Store) error {
+	return l.with(ctx, w, c.Dir, readOnly, func(store *logstore.Store) error {
 		if c.File == "" {
 			_, err := c.export(ctx, store, w.out, w)
 			return err
@@ -55,7 +55,7 @@ func (c *logExportCommand) Run(ctx context.Context, l *logCommand, w *world) err
 		if err != nil {
 			return err
 		}
-		return l.say(w.out, l.table(w), fmt.Sprintf("%d events written to %s, %s", report.Events, c.File, sizeText(report.Bytes)), report)
+		return l.say(w, fmt.Sprintf("%d events written to %s, %s", report.Events, c.File, sizeText(report.Bytes)), report)
 	})
 }
 

@@ -50,7 +50,7 @@ func (c *logImportCommand) Run(ctx context.Context, l *logCommand, w *world) err
 	if err != nil {
 		return explainLog(ctx, c.Dir, err)
 	}
-	return l.say(w.out, l.table(w), fmt.Sprintf("%d events in %d streams made a store in %s", report.Events, report.Streams, c.Dir), report)
+	return l.say(w, fmt.Sprintf("%d events in %d streams made a store in %s", report.Events, report.Streams, c.Dir), report)
 }
 
 // input returns what to read, and how long it is if that is known.
