@@ -22,7 +22,7 @@ import (
 func TestABackupIsTheStore(t *testing.T) {
 	t.Parallel()
 	for _, copied := range []bool{false, true} {
-		s := opened(t, &logstore.Options{SegmentSize: small})
+		s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 		fill(t, s)
 		seal(t, s)
 		seal(t, s)
@@ -46,7 +46,7 @@ func TestABackupIsTheStore(t *testing.T) {
 		require.NoError(t, err)
 		require.Positive(t, scavenged(t, s, all).Rewritten)
 
-		back := open(t, dir, &logstore.Options{SegmentSize: small})
+		back := open(t, dir, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 		assert.Equal(t, want, readAll(t, back))
 		assert.Equal(t, stats, back.Stats())
 		assert.EqualValues(t, stats.Head+1, appendTo(t, back, "filler-1", 1).Position)
@@ -114,7 +114,7 @@ func TestABackupHasEverythingThatWasAcknowledged(t *testing.T) {
 // Another process can back up a store that is being written to.
 func TestABackupBesideAWriter(t *testing.T) {
 	t.Parallel()
-	s := opened(t, &logstore.Options{SegmentSize: small})
+	s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 	for range 100 {
 		appendTo(t, s, "a-1", 20)
 	}
@@ -135,9 +135,9 @@ func TestABackupBesideAWriter(t *testing.T) {
 
 func TestABackupTouchesNothingThatIsThere(t *testing.T) {
 	t.Parallel()
-	s := opened(t, &logstore.Options{SegmentSize: small})
+	s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 	appendTo(t, s, "a-1", 5)
-	other := write(t, &logstore.Options{SegmentSize: small}, func(s *logstore.Store) { appendTo(t, s, "a-1", 3) })
+	other := write(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever}, func(s *logstore.Store) { appendTo(t, s, "a-1", 3) })
 	before := contents(t, other)
 	_, err := s.Backup(t.Context(), other, nil)
 	require.ErrorIs(t, err, eventstore.ErrInvalid)
@@ -220,7 +220,7 @@ func TestABackupOrAnImportThatFailsLeavesNothing(t *testing.T) {
 
 func TestACancelledBackupLeavesNothing(t *testing.T) {
 	t.Parallel()
-	s := opened(t, &logstore.Options{SegmentSize: small})
+	s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 	for range 3 {
 		seal(t, s)
 	}

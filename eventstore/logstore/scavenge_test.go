@@ -65,7 +65,7 @@ func kept(t *testing.T, s eventstore.Store, stream string) string {
 func TestScavengeRemovesWhatIsHidden(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	opts := &logstore.Options{SegmentSize: small, Now: func() time.Time { return now }}
+	opts := &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever, Now: func() time.Time { return now }}
 	s := opened(t, opts)
 	ctx := t.Context()
 	streams := []string{"deleted-1", "back-1", "ended-1", "cut-1", "counted-1", "old-1", "plain-1", "meta-1", "one-1"}
@@ -149,7 +149,7 @@ func TestScavengeRemovesWhatIsHidden(t *testing.T) {
 
 func TestScavengeLeavesWhatIsNotWorthIt(t *testing.T) {
 	t.Parallel()
-	s := opened(t, &logstore.Options{SegmentSize: small})
+	s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 	appendTo(t, s, "a-1", 5)
 	seal(t, s)
 	for range 30 {
@@ -173,7 +173,7 @@ func TestScavengeLeavesWhatIsNotWorthIt(t *testing.T) {
 func TestScavengeByAgeRemovesABeginning(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	s := opened(t, &logstore.Options{SegmentSize: small, Now: func() time.Time { return now }})
+	s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever, Now: func() time.Time { return now }})
 	appendTo(t, s, "a-1", 1)
 	now = now.Add(time.Hour)
 	appendTo(t, s, "a-1", 1)
@@ -192,7 +192,7 @@ func TestScavengeByAgeRemovesABeginning(t *testing.T) {
 
 func TestAnAppendWhoseEventsWereRemovedIsNoRepetition(t *testing.T) {
 	t.Parallel()
-	s := opened(t, &logstore.Options{SegmentSize: small})
+	s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 	first := events(3)
 	r, err := s.Append(t.Context(), "a-1", eventstore.NoStream, first...)
 	require.NoError(t, err)
@@ -219,7 +219,7 @@ func TestAnAppendWhoseEventsWereRemovedIsNoRepetition(t *testing.T) {
 
 func TestReadersDoNotNoticeAScavenge(t *testing.T) {
 	t.Parallel()
-	s := opened(t, &logstore.Options{SegmentSize: 16 << 10})
+	s := opened(t, &logstore.Options{SegmentSize: 16 << 10, Sync: logstore.SyncNever})
 	for i := range 60 {
 		appendTo(t, s, "hidden-1", 10)
 		appendTo(t, s, fmt.Sprintf("shown-%d", i%3), 20)
@@ -306,7 +306,7 @@ func TestReadersDoNotNoticeAScavenge(t *testing.T) {
 func TestScavengeEndsWithItsContextOrItsStore(t *testing.T) {
 	t.Parallel()
 	make := func(t *testing.T) *logstore.Store {
-		s, err := logstore.Open(t.TempDir(), &logstore.Options{SegmentSize: small})
+		s, err := logstore.Open(t.TempDir(), &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 		require.NoError(t, err)
 		for range 5 {
 			appendTo(t, s, "a-1", 100)

@@ -248,6 +248,8 @@ type segmentCheck struct {
 	broken bool                // t is not all of it
 	end    int64               // behind the last commit mark
 	open   int                 // frames behind it
+	index  []byte              // the index file, if there is one
+	closed int64               // end of the data when that was written
 }
 
 func (w *segmentCheck) run(ctx context.Context) error {
@@ -267,6 +269,9 @@ func (w *segmentCheck) run(ctx context.Context) error {
 		v.gaps = true
 	}
 	w.t, w.due, w.end = newTail(), c.first, headerSize
+	if err := w.readIndex(); err != nil {
+		return errors.Join(err, c.release())
+	}
 	var off int64
 	err = guard(c, &off, func() error { return w.walk(ctx, &off) })
 	if corrupt, ok := errors.AsType[*eventstore.CorruptError](err); ok { // a page that cannot be read
@@ -277,7 +282,7 @@ func (w *segmentCheck) run(ctx context.Context) error {
 		err = w.ends()
 	}
 	if err == nil {
-		err = w.index()
+		w.compare()
 	}
 	v.done = before + size
 	return errors.Join(err, c.release())
@@ -417,7 +422,7 @@ func (w *segmentCheck) skip(off int64, reason string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if w.last && !synced {
+	if w.last && !synced && off >= w.closed {
 		return 0, nil // what a crash, or a write under way, looks like
 	}
 	if _, reason := w.frame(&f, off); reason == "" { // a write that was under way is done
@@ -481,6 +486,10 @@ func (w *segmentCheck) ends() error {
 		v.report.Removed += uint64(ended-c.first) - uint64(w.t.events)
 	}
 	if w.last {
+		if w.end < w.closed && !w.broken {
+			v.damage(w.path, w.end, false, "the data ends here, and the store was closed with data up to offset %d", w.closed)
+			w.broken = true
+		}
 		end, err := dataEnd(c, w.end)
 		v.report.Unfinished = end - w.end
 		return err
@@ -496,10 +505,10 @@ func (w *segmentCheck) ends() error {
 	return nil
 }
 
-// index compares the index file, if there is one, with what the segment says.
-func (w *segmentCheck) index() error {
-	path := indexPath(w.path)
-	f, err := w.v.opts.fs.Open(path, os.O_RDONLY, 0)
+// readIndex reads the index file, if there is one. Of the last segment it is
+// there after a clean close, and then all that it tells of was on the disk.
+func (w *segmentCheck) readIndex() error {
+	f, err := w.v.opts.fs.Open(indexPath(w.path), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it is made when the store is opened
 	}
@@ -507,29 +516,39 @@ func (w *segmentCheck) index() error {
 		return err
 	}
 	size, err := f.Size()
-	b := make([]byte, size)
+	w.index = make([]byte, size)
 	if err == nil {
-		_, err = f.ReadAt(b, 0)
+		_, err = f.ReadAt(w.index, 0)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	x, err := decodeIndex(b, w.c.stamp())
+	if x, err := decodeIndex(w.index, w.c.stamp()); err == nil {
+		w.closed = x.end
+	}
+	return nil
+}
+
+// compare compares the index file, if there is one, with what the segment says.
+func (w *segmentCheck) compare() {
+	if w.index == nil {
+		return
+	}
+	x, err := decodeIndex(w.index, w.c.stamp())
 	if errors.Is(err, errStaleIndex) {
 		w.v.report.Stale++
-		return nil
+		return
 	}
+	path := indexPath(w.path)
 	w.v.report.Indexes++
 	switch {
 	case err != nil:
 		w.v.damage(path, 0, true, "%v; it is made again when the store is opened", err)
 	case !w.broken:
-		want := encodeIndex(w.c.stamp(), w.summary(x), w.t)
-		if !bytes.Equal(b, want) {
-			w.v.damage(path, firstDifference(b, want), true, "it is not what its segment says; remove it while the store is closed")
+		if want := encodeIndex(w.c.stamp(), w.summary(x), w.t); !bytes.Equal(w.index, want) {
+			w.v.damage(path, firstDifference(w.index, want), true, "it is not what its segment says; remove it while the store is closed")
 		}
 	}
-	return nil
 }
 
 // summary returns what the index file x has to say of the segment as a whole.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,11 +22,12 @@ import (
 // not, and returns its directory.
 func threeSegments(t *testing.T) string {
 	t.Helper()
-	dir := write(t, &logstore.Options{SegmentSize: small}, func(s *logstore.Store) {
+	now := func() time.Time { return time.Unix(1_800_000_000, 0) } // so that all have the same sizes
+	dir := write(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever, Now: now}, func(s *logstore.Store) {
 		for i := 0; s.Stats().Segments < 4; i++ {
 			appendTo(t, s, fmt.Sprintf("order-%d", i%7), 10)
 		}
-		appendTo(t, s, "order-0", 1)
+		appendTo(t, s, "order-0", 20)
 	})
 	require.Len(t, segments(t, dir), 4)
 	return dir
@@ -49,7 +51,7 @@ func TestVerifyFindsNothingWrongWithWhatWasWritten(t *testing.T) {
 	assert.Positive(t, last.Done)
 	assert.LessOrEqual(t, last.Done, last.Total)
 
-	s, err := logstore.Open(dir, &logstore.Options{SegmentSize: small})
+	s, err := logstore.Open(dir, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 	require.NoError(t, err)
 	stats := s.Stats()
 	require.NoError(t, s.Close())
@@ -181,6 +183,25 @@ func TestVerifyComparesAnIndexWithItsSegment(t *testing.T) {
 	require.Len(t, report.Damages, 1)
 	assert.Equal(t, idx, report.Damages[0].File)
 	assert.Contains(t, report.Damages[0].Reason, "it is not what its segment says")
+}
+
+// A clean close says where the data ended: nothing can be missing unnoticed.
+func TestVerifyMissesTheEndOfAClosedStore(t *testing.T) {
+	t.Parallel()
+	var end int64
+	dir := write(t, &logstore.Options{SegmentSize: small}, func(s *logstore.Store) {
+		appendTo(t, s, "a-1", 2)
+		end = used(t, segments(t, s.Dir())[0])
+		appendTo(t, s, "a-1", 1)
+	})
+	file := segments(t, dir)[0]
+	patch(t, file, end, make([]byte, 1000))
+	report, err := logstore.Verify(t.Context(), dir, nil)
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+	require.Len(t, report.Damages, 1)
+	assert.Equal(t, file, report.Damages[0].File)
+	assert.Equal(t, end, report.Damages[0].Offset)
+	assert.Contains(t, report.Damages[0].Reason, "the data ends here, and the store was closed with data up to offset")
 }
 
 func TestWhatACrashTearsIsNoDamage(t *testing.T) {
