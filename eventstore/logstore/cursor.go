@@ -32,7 +32,8 @@ type cursor struct {
 	stream    string
 	at, to    eventstore.Version // both included
 	tailRun   run                // of the last segment
-	runs      []run              // in the order in which they are read; nil when they are still to be found
+	runs      []run              // in the order in which they are read
+	planned   bool               // runs are found
 	notBefore int64              // ns; leaves out events created earlier
 }
 
@@ -85,8 +86,9 @@ func (c *cursor) enter() (*content, error) {
 	return cont, nil
 }
 
-// plan finds the runs of the versions that are still to be read.
-func (c *cursor) plan() error {
+// plan finds the runs of the versions that are still to be read, in memory of
+// the decoder's.
+func (c *cursor) plan(d *decoder) error {
 	low, high := c.at, c.to
 	if c.backwards {
 		low, high = c.to, c.at
@@ -94,7 +96,7 @@ func (c *cursor) plan() error {
 			low = max(low, high-eventstore.Version(c.left)+1)
 		}
 	}
-	c.runs = c.runs[:0]
+	c.runs, d.offs, c.planned = d.runs[:0], d.offs[:0], true
 	reached := high + 1 // versions from here on are found
 	add := func(r run) {
 		from, to := max(low, r.first), min(high, r.first+eventstore.Version(len(r.offs))-1)
@@ -110,7 +112,7 @@ func (c *cursor) plan() error {
 	}
 	hash := hashName(c.stream)
 	for i := len(c.segs) - 2; i >= 0 && reached > low; i-- {
-		r, err := c.runIn(i, hash)
+		r, err := c.runIn(d, i, hash)
 		if err != nil {
 			return err
 		}
@@ -121,12 +123,13 @@ func (c *cursor) plan() error {
 	if !c.backwards {
 		slices.Reverse(c.runs)
 	}
+	d.runs = c.runs
 	c.ended = len(c.runs) == 0
 	return nil
 }
 
 // runIn returns the events of the stream in the ith segment, which is sealed.
-func (c *cursor) runIn(i int, hash uint64) (run, error) {
+func (c *cursor) runIn(d *decoder, i int, hash uint64) (run, error) {
 	cont := c.segs[i].pin()
 	if cont == nil {
 		return run{}, eventstore.ErrClosed
@@ -142,10 +145,11 @@ func (c *cursor) runIn(i int, hash uint64) (run, error) {
 	off := int64(headerSize)
 	err := guard(cont, &off, func() error {
 		return cont.stream(x, c.stream, hash, &off, func(postings []byte, last *frame) {
-			r.offs = make([]uint32, len(postings)/4)
-			for i := range r.offs {
-				r.offs[i] = le.Uint32(postings[4*i:])
+			start := len(d.offs)
+			for ; len(postings) > 0; postings = postings[4:] {
+				d.offs = append(d.offs, le.Uint32(postings))
 			}
+			r.offs = d.offs[start:]
 			r.first = last.version - eventstore.Version(len(r.offs)) + 1
 		})
 	})

@@ -28,6 +28,8 @@ type decoder struct {
 	items  []item
 	i      int
 	pinned []*content // that the items lie in, while they are copied
+	runs   []run      // the cursor's
+	offs   []uint32   // of the runs
 
 	names [256]string
 }
@@ -46,6 +48,7 @@ const (
 	batchExamined = 1024      // looked at without a match
 	firstChunk    = 16 << 10  // copied at first
 	chunkSize     = 128 << 10 // copied at a time later, unless one event is larger
+	keepOffsets   = 64 << 10  // in an idle decoder
 )
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -62,6 +65,10 @@ func (d *decoder) release() {
 		d.chunk = nil
 	}
 	clear(d.items)
+	clear(d.runs)
+	if cap(d.offs) > keepOffsets {
+		d.offs = nil
+	}
 	d.s, d.c, d.chunk, d.at, d.handed, d.items, d.i = nil, nil, d.chunk[:0], 0, false, d.items[:0], 0
 	decoders.Put(d)
 }

@@ -181,8 +181,8 @@ func (d *decoder) reserve(size int) {
 
 // fetchStream copies the next events of a stream.
 func (d *decoder) fetchStream(c *cursor) error {
-	if c.runs == nil {
-		if err := c.plan(); err != nil || c.ended {
+	if !c.planned {
+		if err := c.plan(d); err != nil || c.ended {
 			return err
 		}
 	}
@@ -206,7 +206,7 @@ func (d *decoder) findRun(c *cursor, r *run, size *int) (bool, error) {
 		return false, eventstore.ErrClosed
 	}
 	if cont != r.c { // rewritten meanwhile
-		c.runs = nil
+		c.runs, c.planned = nil, false
 		err := cont.release()
 		if err == nil {
 			_, c.tailRun, c.view, err = c.s.look(c.stream)
