@@ -13,7 +13,8 @@
 //
 // With [SyncAlways], the default, an acknowledged append survives a crash of
 // the process, of the system and of its power, as far as the disk keeps what it
-// says it has flushed. Positions are 1, 2, 3 … without gaps. Every event is
+// says it has flushed. Positions are 1, 2, 3 … without gaps. The time of an event
+// is kept to 100 nanoseconds, as in EventStoreDB. Every event is
 // covered by a CRC-32C that is checked whenever it is read; what does not match
 // gives an [*eventstore.CorruptError] and is never skipped. Index files can be
 // made again from the segments at any time, and are when one is missing, stale

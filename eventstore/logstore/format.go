@@ -16,7 +16,7 @@ import (
 //	12 flags, uint32
 //	16 store id
 //	32 first position
-//	40 base time, ns since 1970: events say how much later they were created
+//	40 base time, ns since 1970: events say how many ticks of 100 ns later they were created
 //	48 last position, of a segment that was rewritten
 //	56 generation, uint32: how often it was rewritten
 //	60 CRC-32C of bytes 0 to 59

@@ -40,7 +40,7 @@ func TestAFrameKeepsEveryField(t *testing.T) {
 		for _, size := range []int{0, 1, 90, 127, 128, 300, 16_300, 17_000, 3 << 20} {
 			p := place{
 				base: &b, off: headerSize + int64(len(buf)), position: b.first + eventstore.Position(size), version: eventstore.Version(1 + size*size),
-				id: eventstore.NewID(), created: b.created - int64(size)*3, flags: flagTombstone,
+				id: eventstore.NewID(), created: (b.ticks - int64(size)*3) * tick, flags: flagTombstone,
 			}
 			e := eventstore.Event{Type: "order.placed", ContentType: ct, Metadata: eventstore.NewMetadata("k", "v"), Data: make([]byte, size)}
 			start := len(buf)
@@ -106,4 +106,11 @@ func TestUvarint(t *testing.T) {
 	}
 	_, at := uvarint(bytes.Repeat([]byte{0xff}, 20), 2)
 	require.Greater(t, at, 20)
+}
+
+func TestTicksAreWhole(t *testing.T) {
+	t.Parallel()
+	for ns, want := range map[int64]int64{0: 0, 1: 0, 99: 0, 100: 1, -1: -1, -100: -1, -101: -2, 1<<63 - 1: (1<<63 - 1) / 100} {
+		assert.Equal(t, want, ticks(ns), ns)
+	}
 }

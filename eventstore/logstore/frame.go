@@ -16,7 +16,7 @@ import (
 //	      event id, 16 bytes
 //	      position since the segment's first, uvarint
 //	      version in the stream, uvarint
-//	      created since the segment's base time, ns, zigzag varint
+//	      created since the segment's base time, in 100 ns, zigzag varint
 //	      lengths of type, stream, content type (unless it has a code) and metadata, uvarints
 //	      type, stream, content type, metadata, and the data is the rest
 //
@@ -29,7 +29,7 @@ type frame struct {
 	id       eventstore.ID
 	position eventstore.Position
 	version  eventstore.Version
-	created  int64 // ns since 1970
+	created  int64 // ns since 1970, whole ticks
 
 	// These share memory with what was decoded.
 	typ, stream, contentType, meta, data []byte
@@ -78,12 +78,18 @@ func (f *frame) has(flag byte) bool { return f.flags&flag != 0 }
 
 // A base is what the frames of a segment refer to.
 type base struct {
-	first   eventstore.Position
-	created int64
-	seed    uint32
+	first eventstore.Position
+	ticks int64 // of the base time
+	seed  uint32
 }
 
-func (h *header) base() base { return base{h.first, h.created, h.seed()} }
+func (h *header) base() base { return base{h.first, ticks(h.created), h.seed()} }
+
+// tick is how exact the time of an event is, in ns, as in EventStoreDB.
+const tick = 100
+
+// ticks returns the whole ticks until a time, which is in ns since 1970.
+func ticks(ns int64) int64 { return (ns - (ns%tick+tick)%tick) / tick }
 
 func (b *base) frameSeed(off int64, n int) uint32 {
 	return b.seed ^ uint32(off) ^ uint32(n)*0x9E3779B1
@@ -153,7 +159,7 @@ func (f *frame) parse(body []byte, g *base) bool {
 	rest := body[at:]
 	f.position = g.first + eventstore.Position(position)
 	f.version = eventstore.Version(version)
-	f.created = g.created + (int64(created>>1) ^ -int64(created&1))
+	f.created = (g.ticks + (int64(created>>1) ^ -int64(created&1))) * tick
 	stream += typ
 	ct += stream
 	meta += ct
@@ -216,7 +222,7 @@ func appendFrame(b []byte, p *place, stream string, e *eventstore.Event) []byte 
 	copy(fields[1:], p.id[:])
 	h := binary.AppendUvarint(fields[:17], uint64(p.position-p.base.first))
 	h = binary.AppendUvarint(h, uint64(p.version))
-	h = binary.AppendVarint(h, p.created-p.base.created)
+	h = binary.AppendVarint(h, ticks(p.created)-p.base.ticks)
 	h = binary.AppendUvarint(h, uint64(len(e.Type)))
 	h = binary.AppendUvarint(h, uint64(len(stream)))
 	n := len(e.Type) + len(stream) + e.Metadata.Size() + len(e.Data)

@@ -15,8 +15,8 @@ import (
 // encoding does not give back.
 func FuzzDecodeFrame(f *testing.F) {
 	e := eventstore.Event{Type: "t", Data: []byte("data"), Metadata: eventstore.NewMetadata("k", "v")}
-	g := base{first: 7, created: 3, seed: 42}
-	p := place{base: &g, position: 9, version: 3, id: eventstore.ID{1}, created: 5, flags: flagCommit, off: 64}
+	g := base{first: 7, ticks: 3, seed: 42}
+	p := place{base: &g, position: 9, version: 3, id: eventstore.ID{1}, created: 500, flags: flagCommit, off: 64}
 	whole := appendFrame(nil, &p, "s-1", &e)
 	f.Add(whole, int64(64), false)
 	f.Add(whole[:20], int64(64), true)
