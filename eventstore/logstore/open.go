@@ -191,11 +191,13 @@ func (s *Store) begin(r *recovery) error {
 	}
 	s.head = r.next - 1
 	s.batch.head = s.head
+	s.states.covers = len(s.segs) - 1
 	c := s.current()
 	if t := c.tail.Load(); t != nil {
 		s.grows, s.end, s.blocks = c, c.end, t.blocks
 		return nil
 	}
+	s.states.covers++ // the last one is sealed too
 	seg, err := s.createSegment(r.next, s.opts.SegmentSize)
 	if err == nil {
 		s.append(seg)

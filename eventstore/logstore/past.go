@@ -16,27 +16,30 @@ type stateCache struct {
 	mu         sync.Mutex
 	young, old map[string]streamrules.State
 	limit      int // of both together
-	epoch      uint64
+	covers     int // the first so many segments are what it speaks of
+	absorbing  bool
 }
 
-// get returns what is known of a stream, and for [stateCache.put] the epoch.
-func (c *stateCache) get(name string) (st streamrules.State, ok bool, epoch uint64) {
+// get returns what is known of a stream.
+func (c *stateCache) get(name string) (st streamrules.State, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if st, ok = c.young[name]; ok {
-		return st, true, c.epoch
+		return st, true
 	}
 	if st, ok = c.old[name]; ok {
 		c.set(name, st)
 	}
-	return st, ok, c.epoch
+	return st, ok
 }
 
-// put notes what was found since get, unless more segments were sealed.
-func (c *stateCache) put(name string, st streamrules.State, epoch uint64) {
+// put notes what the first so many segments say of a stream, if those are all
+// that the cache speaks of: who looked for what was before a segment that is
+// being sealed has seen fewer.
+func (c *stateCache) put(name string, st streamrules.State, segments int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if epoch == c.epoch {
+	if segments == c.covers && !c.absorbing {
 		c.set(name, st)
 	}
 }
@@ -54,7 +57,7 @@ func (c *stateCache) absorb(t *tail) {
 	const step = 1024
 	n := 0
 	c.mu.Lock()
-	c.epoch++
+	c.absorbing = true
 	for name, st := range t.streams {
 		if st.complete {
 			c.set(name, st.state)
@@ -67,7 +70,8 @@ func (c *stateCache) absorb(t *tail) {
 			c.mu.Lock()
 		}
 	}
-	c.epoch++
+	c.absorbing = false
+	c.covers++
 	c.mu.Unlock()
 }
 
@@ -75,6 +79,7 @@ func (c *stateCache) absorb(t *tail) {
 // a view: tails that have no index file yet, the cache, the index files.
 func (s *Store) past(name string, v view) (streamrules.State, error) {
 	sealed := v.segs[:len(v.segs)-1]
+	indexed := 0
 	for i, seg := range slices.Backward(sealed) {
 		c := seg.content.Load()
 		if c == nil {
@@ -82,19 +87,20 @@ func (s *Store) past(name string, v view) (streamrules.State, error) {
 		}
 		_, t := c.indexes()
 		if t == nil {
-			break // index files are written in the order of the segments
+			indexed = i + 1 // index files are written in the order of the segments
+			break
 		}
 		if st := t.streams[name]; st != nil {
 			return s.complete(st, st.state, view{segs: v.segs[:i+1]})
 		}
 	}
-	st, ok, epoch := s.states.get(name)
+	st, ok := s.states.get(name)
 	if ok || len(sealed) == 0 {
 		return st, nil
 	}
 	st, err := s.search(name, sealed)
 	if err == nil && st != (streamrules.State{}) {
-		s.states.put(name, st, epoch)
+		s.states.put(name, st, indexed)
 	}
 	return st, err
 }
