@@ -24,6 +24,7 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbserver"
 	"github.com/foldstream/foldstream/eventstore/memstore"
+	"github.com/foldstream/foldstream/internal/certtest"
 )
 
 func TestHTTPAndGRPCShareThePort(t *testing.T) {
@@ -199,11 +200,11 @@ func (s *panicStore) Append(ctx context.Context, stream string, x eventstore.Exp
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	cert, pool := selfSigned(t)
+	cert := certtest.New(t)
 	s := serve(t, memstore.New(nil), &esdbserver.Options{
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, Users: esdbserver.DefaultUsers(),
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert.TLS}, MinVersion: tls.VersionTLS12}, Users: esdbserver.DefaultUsers(),
 	})
-	web := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	web := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: cert.Pool, MinVersion: tls.VersionTLS12}}}
 	defer web.CloseIdleConnections()
 	code, _ := get(t, web, "https://"+s.addr+"/health/live")
 	assert.Equal(t, http.StatusNoContent, code)

@@ -1,19 +1,8 @@
 package esdbstore_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,33 +10,14 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbserver"
 	"github.com/foldstream/foldstream/eventstore/esdbstore"
+	"github.com/foldstream/foldstream/internal/certtest"
 )
-
-// selfSigned returns a certificate for loopback and the name of a file of its
-// authority.
-func selfSigned(t *testing.T) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "foldstream test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:        true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
 
 func TestTLSAndCredentials(t *testing.T) {
 	t.Parallel()
-	cert, ca := selfSigned(t)
-	_, otherCA := selfSigned(t)
-	srv := newServer(t, nil, &esdbserver.Options{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Users: esdbserver.DefaultUsers()})
+	cert := certtest.New(t)
+	ca, otherCA := cert.CertFile, certtest.New(t).CertFile
+	srv := newServer(t, nil, &esdbserver.Options{TLS: &tls.Config{Certificates: []tls.Certificate{cert.TLS}}, Users: esdbserver.DefaultUsers()})
 	as := func(scheme, user, ca string) *esdbstore.Store {
 		return open(t, scheme+"://"+user+srv.addr+"?tlsCAFile="+ca, &esdbstore.Options{RetryFor: -1})
 	}

@@ -50,10 +50,11 @@ var arrows = []arrow{
 
 	// Helpers of tests and programs.
 	{"internal/archtest", nil},
+	{"internal/certtest", nil},
 	{"internal/crashtest", nil},
 	{"internal/proxytest", nil},
 	{"internal/redisproc", nil},
-	{"internal/redistest", []string{"internal/redisproc"}},
+	{"internal/redistest", []string{"internal/certtest", "internal/redisproc"}},
 }
 
 // library is what programs may use.

@@ -1,14 +1,7 @@
 package cli_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -16,48 +9,23 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-)
 
-// selfSigned writes a certificate for loopback and its key, and returns the
-// files and a pool that trusts it.
-func selfSigned(t *testing.T) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "foldstream test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:        true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	write(t, cert, string(text))
-	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
-	pool = x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM(text))
-	return cert, key, pool
-}
+	"github.com/foldstream/foldstream/internal/certtest"
+)
 
 func TestServeWithTLSAndUsers(t *testing.T) {
 	t.Parallel()
-	cert, key, pool := selfSigned(t)
+	made := certtest.New(t)
+	cert, key := made.CertFile, made.KeyFile
 	s := serve(t, "--tls-cert", cert, "--tls-key", key, "--auth")
 	require.Equal(t, "esdb://admin:changeit@"+s.addr, s.url)
 	s.line(t)
 	assert.Contains(t, s.line(t), "?tlsCAFile="+cert)
 
-	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: made.Pool}}}
 	defer web.CloseIdleConnections()
 	code, _ := get(t, web, "https://"+s.addr+"/health/live")
 	assert.Equal(t, http.StatusNoContent, code)
@@ -104,7 +72,8 @@ func TestTLSForAServerWithout(t *testing.T) {
 
 func TestUsersOfAFile(t *testing.T) {
 	t.Parallel()
-	cert, key, _ := selfSigned(t)
+	made := certtest.New(t)
+	cert, key := made.CertFile, made.KeyFile
 	users := filepath.Join(t.TempDir(), "users.json")
 	write(t, users, `[{"login": "ada", "password": "s/cret", "groups": ["$admins"]}, {"login": "bob", "password": "x"}]`)
 	s := serve(t, "--tls-cert", cert, "--tls-key", key, "--users", users)
@@ -141,7 +110,8 @@ func TestUsersThatAreWrong(t *testing.T) {
 
 func TestServeWarnsOfWhatSurprises(t *testing.T) {
 	t.Parallel()
-	cert, key, _ := selfSigned(t)
+	made := certtest.New(t)
+	cert, key := made.CertFile, made.KeyFile
 	users := filepath.Join(t.TempDir(), "users.json")
 	write(t, users, `[{"login": "bob", "password": "x"}]`)
 	require.NoError(t, os.Chmod(users, 0o644))
