@@ -115,7 +115,7 @@ var thirdParty = []use{
 	{"projection/projectiontest", []string{testify}},
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
-	{"benchmarks", []string{esdb, goRedis, grpc, msgp, protobuf}}, // its own servers of the protocol, to compare with
+	{"benchmarks", []string{esdb, goRedis, grpc, msgp, protobuf, xsys}}, // its own servers of the protocol, and maps of memory, to compare with
 	{"internal/cli", []string{goRedis, kong, progressbar}},
 	{"internal/redistest", []string{goRedis}},
 }
