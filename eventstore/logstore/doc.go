@@ -13,8 +13,9 @@
 //
 // With [SyncAlways], the default, an acknowledged append survives a crash of
 // the process, of the system and of its power, as far as the disk keeps what it
-// says it has flushed. Positions are 1, 2, 3 … without gaps. The time of an event
-// is kept to 100 nanoseconds, as in EventStoreDB. Every event is
+// says it has flushed. Positions are 1, 2, 3 … without gaps, until
+// [Store.Scavenge] removes events. The time of an event is kept to 100
+// nanoseconds, as in EventStoreDB. Every event is
 // covered by a CRC-32C that is checked whenever it is read; what does not match
 // gives an [*eventstore.CorruptError] and is never skipped. Index files can be
 // made again from the segments at any time, and are when one is missing, stale
@@ -24,6 +25,13 @@
 // holds after it is unknown; reading goes on. Closing and opening again
 // recovers: a torn end is cut, and anything else that is damaged is reported
 // and left alone.
+//
+// # Operation
+//
+// [Store.Scavenge] removes what streams no longer show, [Store.Backup] copies
+// the store while it runs, [Verify] checks every byte, [Export] and [Import]
+// move events as JSON lines; foldstream log does all that from the command line.
+// docs/logstore.md is the guide, docs/log-format.md specifies the files.
 //
 // # Limits
 //

@@ -77,9 +77,9 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e
 func (e *LineError) Unwrap() error { return e.Err }
 
 // Import makes a store in dir from the lines that [Export] writes. dir must be
-// empty or not exist. Ids, streams, versions, positions, times, types, content
-// types, metadata and data, and with them deletions and tombstones, are those
-// of the lines, so that whoever remembers a position of the old store goes on
+// empty or not exist. Ids, streams, versions, positions, times (to 100 ns),
+// types, content types, metadata and data, and with them deletions and
+// tombstones, are those of the lines, so that whoever remembers a position of the old store goes on
 // from it in the new one. What was one append is not kept together: no reader
 // sees a difference.
 //

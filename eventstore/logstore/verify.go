@@ -402,7 +402,6 @@ func (w *segmentCheck) take(f *frame, off int64) {
 	}
 	if !w.broken {
 		w.t.add(w.t.entry(string(f.stream)), &frameInfo{off: off, rel: uint32(f.position - w.c.first), version: f.version, typ: string(f.typ)})
-		w.t.last = f.position
 	}
 }
 
@@ -553,7 +552,7 @@ func (w *segmentCheck) compare() {
 
 // summary returns what the index file x has to say of the segment as a whole.
 func (w *segmentCheck) summary(x *sealedIndex) indexSummary {
-	sum := indexSummary{last: w.t.last, end: w.end, events: w.t.events, born: w.t.born, metas: w.t.metas}
+	sum := indexSummary{last: w.due - 1, end: w.end, events: w.t.events, born: w.t.born, metas: w.t.metas}
 	if w.c.header.generation > 0 {
 		sum.last = w.c.header.last
 		sum.born = max(sum.born, x.born) // the events that would tell may be gone
