@@ -38,7 +38,8 @@ type content struct {
 	indexFile disk.File // that index lies in, and its mapping
 	indexData []byte
 
-	end int64 // where the next frame goes or the data ends; the leader's until the segment is sealed
+	end    int64 // where the next frame goes or the data ends; the leader's until the segment is sealed
+	zeroed int64 // up to here the file has blocks, if that is beyond end; the leader's
 }
 
 const (

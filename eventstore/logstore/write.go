@@ -216,7 +216,7 @@ func (s *Store) encode(plan *streamrules.Plan, targets *[2]target, created int64
 func (s *Store) flush() error {
 	b, c := &s.batch, s.current()
 	if len(b.buf) > 0 {
-		if _, err := c.file.WriteAt(b.buf, c.end); err != nil {
+		if _, err := c.file.WriteAt(b.withZeros(c), c.end); err != nil {
 			return fmt.Errorf("write %s: %w", c.path, err)
 		}
 		b.unsynced = true
@@ -230,6 +230,28 @@ func (s *Store) flush() error {
 	}
 	b.reset()
 	return nil
+}
+
+// A write into a hole makes the next sync wait for the file system's journal,
+// one over zeros that are there does not. So small writes, of which many come
+// between two steps, take zeros up to the next step along; a large one would
+// write twice as much for nothing.
+const (
+	zeroStep  = 256 << 10
+	zeroBelow = 16 << 10 // bytes of a write that takes zeros along
+)
+
+// withZeros returns what is to be written for the batch at the end of c.
+func (b *batch) withZeros(c *content) []byte {
+	end := c.end + int64(len(b.buf))
+	if end <= c.zeroed || len(b.buf) >= zeroBelow {
+		return b.buf
+	}
+	c.zeroed = min((end+zeroStep-1)/zeroStep*zeroStep, c.size())
+	n := len(b.buf)
+	b.buf = append(b.buf, make([]byte, c.zeroed-end)...)
+	defer func() { b.buf = b.buf[:n] }()
+	return b.buf
 }
 
 func (b *batch) reset() {
