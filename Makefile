@@ -8,6 +8,7 @@ PKG       ?= ./...
 BENCH     ?= .
 BENCHTIME ?= 1s
 FUZZTIME  ?= 10s
+SOAKTIME  ?= 10m
 EVENTS    ?= 1000000
 KEYS      ?= 100000
 
@@ -37,6 +38,10 @@ fuzz: ## every fuzz target for FUZZTIME each
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
 		done; \
 	done
+
+.PHONY: soak
+soak: ## the log store under power cuts, faults and kills for SOAKTIME
+	LOGSTORE_SOAK=$(SOAKTIME) go test -v -count=1 -timeout 0 -parallel 16 -run Torture ./eventstore/logstore
 
 .PHONY: bench
 bench: need ## micro-benchmarks, then the scenarios of ./benchmarks against a real redis-server
