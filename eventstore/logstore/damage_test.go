@@ -61,6 +61,7 @@ func FuzzDamagedSegment(f *testing.F) {
 	f.Add(false, []byte{0xff}, uint16(100), uint16(4096))
 	f.Add(true, []byte{0}, uint16(500), uint16(4096))
 	f.Add(true, []byte{}, uint16(0), uint16(700))
+	f.Add(false, []byte{}, uint16(0), uint16(700)) // shorter than its index says
 	f.Add(false, []byte{}, uint16(0), uint16(0))
 	f.Fuzz(func(t *testing.T, last bool, patch []byte, off, size uint16) {
 		name := segmentsOf(v)[0]

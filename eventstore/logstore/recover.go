@@ -36,6 +36,8 @@ func (r *recovery) open(seg *segment, last bool) error {
 		r.s.opts.Logger.Info("an index file is made again", "segment", c.path, "reason", err)
 	}
 	switch {
+	case x != nil && x.end > c.size():
+		err = c.damaged(c.size(), fmt.Sprintf("the file ends here, and there was data up to offset %d", x.end))
 	case last:
 		err = r.last(seg, c, x)
 	case x == nil:
@@ -65,7 +67,10 @@ func (r *recovery) index(c *content) error {
 	c.tail.Store(w.tail)
 	defer c.tail.Store(nil)
 	if !r.s.opts.ReadOnly {
-		return r.s.index(c, w.tail)
+		if err = r.s.index(c, w.tail); err == nil {
+			return nil
+		}
+		r.s.opts.Logger.Warn("an index file could not be written; the index stays in memory", "segment", c.path, "error", err)
 	}
 	x, err := decodeIndex(encodeIndex(c.stamp(), c.summary(), w.tail), c.stamp()) // takes less memory than the tail
 	if err != nil {
