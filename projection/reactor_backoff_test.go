@@ -162,6 +162,7 @@ func parkedEvents(t *testing.T, r *projection.Runner) int {
 // What a crash in the middle of a retry would repeat is bounded as in any other
 // work of a reactor.
 func TestACrashOfARetryWouldRepeatFewEffects(t *testing.T) {
+	t.Parallel()
 	for _, effect := range []time.Duration{time.Millisecond, 10 * time.Millisecond, time.Second} {
 		t.Run(fmt.Sprint(effect), func(t *testing.T) {
 			bubble(t, func(t *testing.T, s *shop) {

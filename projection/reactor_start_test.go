@@ -59,6 +59,7 @@ func TestAReactorBeginsWhereItWasFirstRunThoughTheViewStoreIsAway(t *testing.T) 
 // Where it begins is stored with its version, before the version is the one
 // that is followed: another process does not decide anew.
 func TestAReactorThatHasHalfBegunBeginsThere(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		parts                     []projection.Part
 		effects, replays, further int

@@ -71,11 +71,12 @@ func (l *lane) retry(ctx context.Context, stream string, events []ParkedEvent) (
 	reacting, began := l.pl.p.reactor != nil, time.Now()
 	for _, pe := range events {
 		it, err := l.fetch(ctx, pe)
-		if reacting && ctx.Err() != nil {
-			break // what is done is stored, whatever err says
-		}
-		if err != nil {
+		broken := reacting && ctx.Err() != nil // then what is done is stored, whatever err says
+		if err != nil && !broken {
 			return done, nil, err
+		}
+		if broken {
+			break
 		}
 		if it != nil {
 			cause, err = l.retryOne(ctx, it)

@@ -44,20 +44,17 @@ func (s *stretch) run(ctx context.Context) error {
 			level = nil
 		}
 		var err error
-		look := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case e := <-s.crew.ended:
-			look, err = true, s.laneEnded(e)
+			err = s.laneEnded(e)
 		case <-level:
-			look, err = true, s.activate(ctx) // others shall see at once that it can be read
+			err = s.activate(ctx) // others shall see at once that it can be read
 		case <-f.poke:
-			look = true
 		case <-timer.C:
-			look = true
 		}
-		if err == nil && look {
+		if err == nil {
 			err = s.tick(ctx)
 			f.known()
 			timer.Reset(s.nextLook())
@@ -153,11 +150,9 @@ func (s *stretch) tick(ctx context.Context) error {
 	}
 	s.well = s.well || err == nil && len(s.pl.here()) > 0
 	f.set(s.state())
-	if err != nil {
-		return nil
-	}
-	if err := f.publishStatus(ctx); err != nil && ctx.Err() == nil { // last, so that it says what has just changed
-		f.note(err)
+	untold := f.publishStatus(ctx) // last, so that it says what has just changed
+	if untold != nil && err == nil && ctx.Err() == nil {
+		f.note(untold)
 	}
 	return nil
 }
