@@ -28,7 +28,7 @@ type request struct {
 	sync  bool // no op: force what was written before to the disk
 	size  int
 	state requestState  // guarded by queue.mu
-	wake  chan struct{} // gets one value when state becomes leading or done
+	wake  chan struct{} // has room for one value, and gets one when state becomes leading or done
 
 	receipt eventstore.Receipt
 	err     error
@@ -39,7 +39,7 @@ type queue struct {
 	mu      sync.Mutex
 	idle    sync.Cond // on mu: busy became false
 	waiting []*request
-	spare   []*request // for the next waiting
+	spare   []*request // memory for the next waiting
 	busy    bool       // somebody leads
 	refuse  error      // why nothing is accepted any more
 }
@@ -53,19 +53,28 @@ func (s *Store) do(ctx context.Context, op streamrules.Op) (eventstore.Receipt, 
 	if err := s.alive(ctx); err != nil {
 		return eventstore.Receipt{}, err
 	}
-	r := &request{op: op}
+	r := requests.Get().(*request)
+	r.op = op
 	for i := range op.Events {
 		r.size += op.Events[i].Size()
 	}
-	return s.submit(ctx, r)
+	receipt, err := s.submit(ctx, r)
+	if r.state == done { // nobody else holds it
+		*r = request{wake: r.wake}
+		requests.Put(r)
+	}
+	return receipt, err
 }
+
+// requests are those that are used again, each with its channel.
+var requests = sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}
 
 // force returns when all that was acknowledged before has reached the disk.
 func (s *Store) force(ctx context.Context) error {
 	if err := s.alive(ctx); err != nil {
 		return err
 	}
-	_, err := s.submit(ctx, &request{sync: true})
+	_, err := s.submit(ctx, &request{sync: true, wake: make(chan struct{}, 1)})
 	return err
 }
 
@@ -114,16 +123,20 @@ func (q *queue) enter(r *request) (leads bool, err error) {
 		q.busy = true
 		return true, nil
 	}
-	r.wake = make(chan struct{}, 1)
 	return false, nil
 }
 
 // await returns once r was answered, or its caller leads, or ctx is done
 // before anybody took r.
 func (q *queue) await(ctx context.Context, r *request) (leads bool, err error) {
+	ended := ctx.Done()
+	if ended == nil {
+		<-r.wake // cheaper than to select
+		return r.state == leading, r.err
+	}
 	select {
 	case <-r.wake:
-	case <-ctx.Done():
+	case <-ended:
 		if q.withdraw(r) {
 			return false, ctx.Err()
 		}
@@ -161,7 +174,7 @@ func (q *queue) take() []*request {
 		size += q.waiting[n].size
 		n++
 	}
-	batch := q.waiting[:n:n]
+	batch := q.waiting[:n]
 	q.waiting = append(q.spare[:0], q.waiting[n:]...)
 	q.spare = nil
 	return batch
@@ -191,6 +204,10 @@ func (q *queue) finish(own *request, batch []*request, failure error) {
 			r.wake <- struct{}{}
 		}
 	}
+	clear(batch)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spare = batch
 }
 
 // handOn gives the lead to the first that waits; the lock is held.
