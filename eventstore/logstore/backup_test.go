@@ -49,7 +49,7 @@ func TestABackupIsTheStore(t *testing.T) {
 		back := open(t, dir, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 		assert.Equal(t, want, readAll(t, back))
 		assert.Equal(t, stats, back.Stats())
-		assert.EqualValues(t, stats.Head+1, appendTo(t, back, "filler-1", 1).Position)
+		assert.Equal(t, stats.Head+1, appendTo(t, back, "filler-1", 1).Position)
 		verified(t, s.Dir())
 		verified(t, dir)
 	}

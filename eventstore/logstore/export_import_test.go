@@ -203,7 +203,7 @@ func TestImportKeepsGaps(t *testing.T) {
 `
 	s := imported(t, text, nil)
 	again := exported(t, s, nil)
-	assert.Equal(t, text, regexp.MustCompile(`,"id".*?"}`).ReplaceAllString(again, "}"))
+	assert.Equal(t, strings.Split(text, "\n"), strings.Split(regexp.MustCompile(`,"id".*?"}`).ReplaceAllString(again, "}"), "\n"))
 	assert.Equal(t, logstore.Stats{Events: 5, Streams: 3, Segments: s.Stats().Segments, Bytes: s.Stats().Bytes, Head: 9000000000001}, s.Stats())
 	r, err := s.Append(t.Context(), "c-1", eventstore.Exact(7), event(1))
 	require.NoError(t, err)
@@ -261,6 +261,7 @@ func TestABadLineNamesItselfAndLeavesNothing(t *testing.T) {
 		{"a position again", good + "\n" + good, "line 2: position 1 does not follow 1 of the line before"},
 		{"a version left out", good + "\n" + `{"position":2,"stream":"a-1","version":3,"type":"x"}`, `line 2: version 3 of stream "a-1" where 2 was due`},
 		{"a version beyond all", `{"stream":"a-1","version":9223372036854775808,"type":"x"}`, "version 9223372036854775808 is out of range"},
+		{"a position beyond all", `{"position":9223372036854775808,"stream":"a-1","type":"x"}`, "9223372036854775808 is out of range"},
 		{"life after a tombstone", `{"stream":"a","type":"$streamDeleted"}` + "\n\n" + `{"stream":"a","type":"x"}`, `line 3: stream "a" goes on after its tombstone`},
 		{"metadata after a tombstone", `{"stream":"a","type":"$streamDeleted"}` + "\n" + `{"stream":"$$a","type":"x"}`, `line 2: stream "$$a" goes on after its tombstone`},
 		{"a tombstone of metadata", `{"stream":"$$a","type":"$streamDeleted"}`, "line 1: eventstore: invalid stream name"},

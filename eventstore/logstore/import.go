@@ -115,7 +115,10 @@ type importer struct {
 	seed     maphash.Seed
 }
 
-const tombstoned eventstore.Version = 1 << 63
+const (
+	tombstoned  eventstore.Version  = 1 << 63
+	maxPosition eventstore.Position = 1 << 63
+)
 
 func (im *importer) run(ctx context.Context, dir string, r io.Reader) (err error) {
 	g, err := newStaging(im.opts.fs, dir)
@@ -238,6 +241,9 @@ func (im *importer) position(said eventstore.Position) (eventstore.Position, err
 	next := im.report.Last + 1
 	if im.opts.Renumber || said == 0 {
 		return next, nil
+	}
+	if said >= maxPosition {
+		return 0, fmt.Errorf("position %d is out of range; renumber the lines", said)
 	}
 	if said < next {
 		return 0, fmt.Errorf("position %d does not follow %d of the line before; sort the lines, or renumber them", said, im.report.Last)

@@ -50,10 +50,9 @@ func (s *Store) Inspect() Inspection {
 		}
 		g := SegmentStats{File: seg.path, First: seg.first, Generation: c.header.generation, Sealed: c != s.grows}
 		x, t := c.indexes()
-		switch {
-		case c == s.grows:
+		if c == s.grows {
 			g.Last, g.Events, g.Bytes = s.head, uint64(s.head+1-seg.first), s.end
-		default:
+		} else {
 			sum := c.summary()
 			g.Last, g.Events, g.Bytes = sum.last, uint64(sum.events), sum.end
 		}

@@ -305,7 +305,7 @@ func TestReadersDoNotNoticeAScavenge(t *testing.T) {
 
 func TestScavengeEndsWithItsContextOrItsStore(t *testing.T) {
 	t.Parallel()
-	make := func(t *testing.T) *logstore.Store {
+	long := func(t *testing.T) *logstore.Store {
 		s, err := logstore.Open(t.TempDir(), &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
 		require.NoError(t, err)
 		for range 5 {
@@ -318,7 +318,7 @@ func TestScavengeEndsWithItsContextOrItsStore(t *testing.T) {
 	}
 	t.Run("context", func(t *testing.T) {
 		t.Parallel()
-		s := make(t)
+		s := long(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		var last logstore.Progress
 		report, err := s.Scavenge(ctx, &logstore.ScavengeOptions{All: true, Progress: func(p logstore.Progress) {
@@ -334,7 +334,7 @@ func TestScavengeEndsWithItsContextOrItsStore(t *testing.T) {
 	})
 	t.Run("store", func(t *testing.T) {
 		t.Parallel()
-		s := make(t)
+		s := long(t)
 		closed := sync.OnceFunc(func() { go func() { assert.NoError(t, s.Close()) }() })
 		_, err := s.Scavenge(t.Context(), &logstore.ScavengeOptions{All: true, Progress: func(logstore.Progress) {
 			closed()
@@ -348,7 +348,7 @@ func TestScavengeEndsWithItsContextOrItsStore(t *testing.T) {
 	})
 	t.Run("two", func(t *testing.T) {
 		t.Parallel()
-		s := make(t)
+		s := long(t)
 		_, err := s.Scavenge(t.Context(), &logstore.ScavengeOptions{Progress: func(logstore.Progress) {
 			_, err := s.Scavenge(t.Context(), nil)
 			assert.ErrorIs(t, err, eventstore.ErrUnavailable)
@@ -415,6 +415,53 @@ func TestACrashInAScavengeCostsNothing(t *testing.T) {
 		}
 	}
 	t.Log(crashes, "crashes")
+}
+
+// Under every policy what hides events reaches the disk before they go.
+func TestAScavengeRestsOnWhatIsOnTheDisk(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	disk, err := simdisk.New(root)
+	require.NoError(t, err)
+	opts := logstore.WithFS(logstore.Options{SegmentSize: 4096, Sync: logstore.SyncNever}, disk)
+	s, err := logstore.Open(root+"/store", &opts)
+	require.NoError(t, err)
+	appendTo(t, s, "a-1", 20)
+	seal(t, s)
+	_, err = s.SetStreamMetadata(t.Context(), "a-1", eventstore.Any, eventstore.StreamMetadata{MaxCount: 3})
+	require.NoError(t, err)
+	require.Positive(t, scavenged(t, s, all).Rewritten)
+	require.NoError(t, s.Abandon())
+	replay, ops := disk.Replay(), 0
+	for replay.Next() {
+		ops++
+	}
+	require.Equal(t, disk.Len(), ops)
+	dir := t.TempDir() + "/crash"
+	require.NoError(t, replay.Crash(dir, simdisk.Nothing()))
+	after := open(t, dir+"/store", nil)
+	meta, _, err := after.StreamMetadata(t.Context(), "a-1")
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, meta.MaxCount)
+}
+
+// The commit mark of an append can be on an event that goes.
+func TestWhatIsLeftOfAnAppendIsWhole(t *testing.T) {
+	t.Parallel()
+	s := opened(t, &logstore.Options{SegmentSize: small, Sync: logstore.SyncNever})
+	appendTo(t, s, "a-1", 3)
+	_, err := s.Delete(t.Context(), "a-1", eventstore.Any)
+	require.NoError(t, err)
+	appendTo(t, s, "a-1", 1) // with new metadata behind it, in the same append
+	large := event(1)
+	large.Data = make([]byte, small)
+	_, err = s.Append(t.Context(), "large-1", eventstore.Any, large) // in the next segment
+	require.NoError(t, err)
+	_, err = s.SetStreamMetadata(t.Context(), "a-1", eventstore.Any, eventstore.StreamMetadata{TruncateBefore: 4, MaxCount: 9})
+	require.NoError(t, err)
+	assert.EqualValues(t, 3+2, scavenged(t, s, all).Events)
+	assert.Equal(t, "4 ", kept(t, s, "a-1"))
+	verified(t, s.Dir())
 }
 
 // Whatever goes wrong with the disk, the store goes on with what it has.

@@ -293,3 +293,31 @@ func TestVerifyBesideWritersAndScavenges(t *testing.T) {
 	assert.Equal(t, s.Stats().Events, report.Events)
 	assert.Positive(t, report.Removed)
 }
+
+// Whatever happens to the bytes of a store, Verify either names it, or the
+// store says what it said before.
+func FuzzVerify(f *testing.F) {
+	f.Add([]byte{1, 0, 10, 0xff})
+	f.Add([]byte{3, 1, 0, 1, 0, 0, 70, 2})
+	want, err := os.ReadFile(golden + ".jsonl")
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, changes []byte) {
+		dir := t.TempDir()
+		require.NoError(t, os.CopyFS(dir, os.DirFS(golden)))
+		files, err := filepath.Glob(filepath.Join(dir, "0*"))
+		require.NoError(t, err)
+		for ; len(changes) >= 4; changes = changes[4:] { // of a file, an offset and what to add
+			b, err := os.ReadFile(files[int(changes[0])%len(files)])
+			require.NoError(t, err)
+			b[(int(changes[1])<<8|int(changes[2]))%len(b)] += changes[3]
+			require.NoError(t, os.WriteFile(files[int(changes[0])%len(files)], b, 0o600))
+		}
+		if _, err := logstore.Verify(t.Context(), dir, nil); err != nil {
+			return
+		}
+		s, err := logstore.Open(dir, &logstore.Options{ReadOnly: true})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, s.Close()) }()
+		require.Equal(t, string(want), exported(t, s, nil))
+	})
+}
