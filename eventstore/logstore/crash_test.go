@@ -24,6 +24,7 @@ import (
 const (
 	crashDir   = "LOGSTORE_CRASH_DIR"
 	crashFirst = "LOGSTORE_CRASH_FIRST"
+	crashGaps  = "LOGSTORE_CRASH_SCAVENGES" // whether it scavenges
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +53,7 @@ func writeUntilKilled(dir string) error {
 		return err
 	}
 	l := newLedger(func() int { return 1 })
-	l.first = first
+	l.first, l.gaps = first, os.Getenv(crashGaps) == "true"
 	out := json.NewEncoder(os.Stdout) // the ledger's lock is held
 	l.tell = func(r report) { _ = out.Encode(r) }
 	for range 8 {
@@ -75,6 +76,7 @@ func TestTortureKilledProcess(t *testing.T) {
 	for seed := range rounds(t, 1) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		k := &killer{t: t, dir: t.TempDir(), rnd: rnd, ledger: newLedger(func() int { return 1 })}
+		k.gaps = rnd.IntN(2) == 0
 		killed := 4
 		if os.Getenv(soakTime) != "" {
 			killed = 20
@@ -104,7 +106,7 @@ func (k *killer) runAndKill() {
 	t := k.t
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), crashDir+"="+k.dir, crashFirst+"="+strconv.Itoa(len(k.entries)))
+	cmd.Env = append(os.Environ(), crashDir+"="+k.dir, crashFirst+"="+strconv.Itoa(len(k.entries)), crashGaps+"="+strconv.FormatBool(k.gaps))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package logstore_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -90,6 +91,7 @@ func TestTorturePowerCuts(t *testing.T) {
 		opts := tiny
 		opts.SegmentSize = 4096 << rnd.IntN(3)
 		r := newRig(t, opts)
+		r.gaps = rnd.IntN(2) == 0
 		require.NoError(t, r.open())
 		for range 12 {
 			if rnd.IntN(3) == 0 { // the process dies, the system goes on
@@ -132,6 +134,10 @@ func (r *rig) live(rnd *rand.Rand, each int) {
 func (l *ledger) change(s *logstore.Store, rnd *rand.Rand) {
 	stream := []string{"a-1", "a-2", "b-1", "b-2", "c"}[rnd.IntN(5)]
 	switch rnd.IntN(16) {
+	case 5:
+		if l.gaps {
+			_, _ = s.Scavenge(context.Background(), &logstore.ScavengeOptions{All: true}) // its errors change nothing
+		}
 	case 0:
 		_, _ = l.metadata(s, stream, eventstore.StreamMetadata{MaxCount: rnd.Uint64N(4), TruncateBefore: eventstore.Version(rnd.Uint64N(9))})
 	case 1:

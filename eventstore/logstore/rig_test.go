@@ -134,10 +134,13 @@ func (r *rig) now() *simdisk.Replay {
 	return replay
 }
 
-// discard closes the rig and removes its directory.
+// discard closes the rig, in which nothing may be wrong, and removes its
+// directory.
 func (r *rig) discard() {
 	r.t.Helper()
 	require.NoError(r.t, r.close())
+	_, err := logstore.Verify(r.t.Context(), r.dir, nil)
+	require.NoError(r.t, err)
 	require.NoError(r.t, os.RemoveAll(r.dir))
 }
 
