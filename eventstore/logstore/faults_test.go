@@ -20,7 +20,11 @@ func TestTortureEveryOperationFails(t *testing.T) {
 	t.Parallel()
 	for seed := range rounds(t, 1) {
 		for kind := simdisk.Create; kind <= simdisk.ReadDir; kind++ {
-			for n := 0; testFault(t, kind, n, seed); n++ {
+			step := 2 // the other half another time
+			if os.Getenv(soakTime) != "" {
+				step = 1
+			}
+			for n := int(seed) & (step - 1); testFault(t, kind, n, seed); n += step {
 			}
 		}
 	}
@@ -43,7 +47,7 @@ func testFault(t *testing.T, kind simdisk.Kind, n int, seed uint64) (hit bool) {
 		require.ErrorIs(t, err, syscall.EIO, "%+v", f)
 	}
 	r.stopped(syscall.EIO)
-	require.True(t, hit || n > 0 || kind == simdisk.Link, "no %s is ever made", kind)
+	require.True(t, hit || n > 1 || kind == simdisk.Link, "no %s is ever made", kind)
 	r.afterFault(rnd)
 	return hit
 }

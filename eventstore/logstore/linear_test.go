@@ -87,7 +87,7 @@ func (h *callHistory) add(client int, c call, from time.Duration, a answer) {
 // when the disk fails, and over a power cut.
 func TestTortureLinearizable(t *testing.T) {
 	t.Parallel()
-	for seed := range rounds(t, 12) {
+	for seed := range rounds(t, 8) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		r := newRig(t, tiny)
 		h := &callHistory{start: time.Now()}

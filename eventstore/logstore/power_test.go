@@ -20,7 +20,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, tiny)
 	r.watchSyncs()
-	require.NoError(t, r.script(50))
+	require.NoError(t, r.script(45))
 	replay := r.disk.Replay()
 	for replay.Next() {
 		rnd := rand.New(rand.NewPCG(uint64(replay.Done()), 0))
@@ -86,7 +86,7 @@ func TestWriteTornAtEveryByte(t *testing.T) {
 // in the midst of several writers.
 func TestTorturePowerCuts(t *testing.T) {
 	t.Parallel()
-	for seed := range rounds(t, 4) {
+	for seed := range rounds(t, 2) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		opts := tiny
 		opts.SegmentSize = 4096 << rnd.IntN(3)
