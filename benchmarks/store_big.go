@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	rowReplay     = "replay of the global order"
+	rowReplay     = "replay of the global order, ReadAll"
+	rowScan       = "replay of the global order, Scan"
 	rowFiltered   = "replay of one category and type of sixteen"
 	rowStream     = "read one scattered stream of 20, p50"
 	rowStreamTail = "read one scattered stream of 20, p99"
@@ -25,15 +26,16 @@ const (
 // bigLog is the log that is read and opened.
 type bigLog struct {
 	*storeRun
-	dir   string
-	plan  storePlan
-	tails []float64 // p99 of each repetition of streams20
+	dir    string
+	plan   storePlan
+	tails  []float64  // p99 of each repetition of streams20
+	filled *memoryUse // of the process that made the log; nil when it was there
 }
 
 // big measures what is done with a large log.
 func (s *storeRun) big(ctx context.Context) error {
 	rows := []string{
-		rowReplay, rowFiltered, rowStream, rowStreamTail, rowOpenClean, rowOpenKilled,
+		rowReplay, rowScan, rowFiltered, rowStream, rowStreamTail, rowOpenClean, rowOpenKilled,
 		rowMemoryOpened, rowMemoryFilled, rowGrowthOpened, rowGrowthFilled, rowDisk,
 	}
 	if !slices.ContainsFunc(rows, s.wants) {
@@ -54,11 +56,12 @@ func (s *storeRun) big(ctx context.Context) error {
 
 func (b *bigLog) reads(ctx context.Context) error {
 	var all []timed
-	if b.wants(rowReplay) || b.wants(rowFiltered) {
+	if b.wants(rowReplay) || b.wants(rowScan) || b.wants(rowFiltered) {
 		all = append(all, timed{limitScan, rawScan(b.dir)})
 	}
 	for _, t := range []timed{
-		{rowReplay, b.replay},
+		{rowReplay, b.replay(rowReplay, countAll)},
+		{rowScan, b.replay(rowScan, countScan)},
 		{rowFiltered, b.filtered},
 		{rowStream, b.streams20},
 		{rowOpenClean, b.open},
@@ -81,26 +84,43 @@ func (b *bigLog) opened(do func(*logstore.Store) error) error {
 	return errors.Join(do(store), store.Close())
 }
 
+// countAll and countScan go through a whole store and return how many events
+// it has.
+func countAll(ctx context.Context, store *logstore.Store) (n uint64, err error) {
+	for _, err := range store.ReadAll(ctx, eventstore.ReadAllOptions{}) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func countScan(ctx context.Context, store *logstore.Store) (n uint64, err error) {
+	err = store.Scan(ctx, eventstore.ReadAllOptions{}, func(*eventstore.Recorded) error { n++; return nil })
+	return n, err
+}
+
 // replay returns the bytes of the log that are read a second.
-func (b *bigLog) replay(ctx context.Context) (perSecond float64, err error) {
-	err = b.opened(func(store *logstore.Store) error {
-		stats := store.Stats()
-		start, n := time.Now(), uint64(0)
-		for _, err := range store.ReadAll(ctx, eventstore.ReadAllOptions{}) {
+func (b *bigLog) replay(row string, count func(context.Context, *logstore.Store) (uint64, error)) func(context.Context) (float64, error) {
+	return func(ctx context.Context) (perSecond float64, err error) {
+		err = b.opened(func(store *logstore.Store) error {
+			stats := store.Stats()
+			start, cpu := time.Now(), usedTime()
+			n, err := count(ctx, store)
 			if err != nil {
 				return err
 			}
-			n++
-		}
-		took := time.Since(start).Seconds()
-		if n != stats.Events || n < uint64(b.events) {
-			return fmt.Errorf("%d events came, there are %d", n, stats.Events)
-		}
-		perSecond = float64(stats.Bytes) / took
-		b.note(rowReplay, "%s events/s", human(float64(n)/took))
-		return nil
-	})
-	return perSecond, err
+			took := time.Since(start).Seconds()
+			if n != stats.Events || n < uint64(b.events) {
+				return fmt.Errorf("%d events came, there are %d", n, stats.Events)
+			}
+			perSecond = float64(stats.Bytes) / took
+			b.note(row, "%s events/s, %.2g us of processor time each", human(float64(n)/took), (usedTime()-cpu).Seconds()*1e6/float64(n))
+			return nil
+		})
+		return perSecond, err
+	}
 }
 
 // filtered returns the bytes of the log that are passed a second on the way to
@@ -155,7 +175,7 @@ func (b *bigLog) streams20(ctx context.Context) (p50 float64, err error) {
 	slices.Sort(took)
 	p99 := took[len(took)*99/100]
 	b.tails = append(b.tails, p99)
-	b.storeRun.samples[rowStreamTail] = b.tails[1:] // the first was to warm up
+	b.samples[rowStreamTail] = b.tails[1:] // the first was to warm up
 	return took[len(took)/2], nil
 }
 
@@ -204,8 +224,8 @@ func (b *bigLog) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.storeRun.samples[rowMemoryFilled] = use.Anonymous
-	b.note(rowMemoryFilled, "at most %s at any time", human(use.Peak))
+	b.keepUse(rowMemoryFilled, use)
+	b.filled = &use
 	b.progress("filled %d events in %v", b.events, time.Since(start).Round(time.Millisecond))
 	return nil
 }

@@ -28,6 +28,7 @@ var storeBars = []storeBar{
 	{row: rowAppend256, unit: "events/s", of: limitSync, bar: 45, most: barSyncs},
 	{row: rowAppend100, unit: "events/s", of: limitSync, bar: 60, most: barSyncs},
 	{row: rowReplay, unit: "B/s", of: limitScan, bar: 0.7},
+	{row: rowScan, unit: "B/s", of: limitScan, bar: 0.7},
 	{row: rowFiltered, unit: "B/s", of: limitScan},
 	{row: rowStream, unit: "us", bar: 10, below: true},
 	{row: rowStreamTail, unit: "us"},

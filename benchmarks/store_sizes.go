@@ -43,7 +43,9 @@ func (b *bigLog) sizes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.grew(rowGrowthFilled, opened, grown)
+	if b.filled != nil {
+		b.grew(rowGrowthFilled, *b.filled, grown)
+	}
 	again, err := b.use(ctx, 0, 0)
 	if err != nil {
 		return err
@@ -59,8 +61,8 @@ func (b *bigLog) keepUse(row string, u memoryUse) {
 
 func (b *bigLog) grew(row string, from, to memoryUse) {
 	b.samples[row] = []float64{to.Settled - from.Settled}
-	b.note(row, "from %d to %d events, each after a collection; before: median %s from %s, at most %s",
-		b.events, b.grow, human(median(to.Anonymous)), human(median(from.Anonymous)), human(to.Peak))
+	b.note(row, "from %s to %s events, after a collection %s to %s, before it %s to %s, at most %s", human(float64(b.events)), human(float64(b.grow)),
+		human(from.Settled), human(to.Settled), human(median(from.Anonymous)), human(median(to.Anonymous)), human(to.Peak))
 }
 
 // overhead returns the bytes on the disk for each event beyond what was
