@@ -20,15 +20,18 @@ import (
 // a cluster needs besides.
 func documentedRights(t *testing.T) (rights, cluster []string) {
 	t.Helper()
+	return documentedRules(t, "ACL SETUSER foldstream on >secret ", "```"), documentedRules(t, "A Redis Cluster needs `", "`")
+}
+
+// documentedRules returns the words in the guide between two texts.
+func documentedRules(t *testing.T, begin, end string) []string {
+	t.Helper()
 	guide, err := os.ReadFile("../../docs/projections.md")
 	require.NoError(t, err)
-	between := func(begin, end string) []string {
-		_, rules, found := strings.Cut(string(guide), begin)
-		require.True(t, found)
-		rules, _, _ = strings.Cut(rules, end)
-		return strings.Fields(rules)
-	}
-	return between("ACL SETUSER foldstream on >secret ", "```"), between("A Redis Cluster needs `", "`")
+	_, rules, found := strings.Cut(string(guide), begin)
+	require.True(t, found)
+	rules, _, _ = strings.Cut(rules, end)
+	return strings.Fields(rules)
 }
 
 // What the guide says is enough, and without any one of the commands something

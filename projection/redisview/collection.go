@@ -23,6 +23,9 @@ type CollectionOptions struct {
 	// TTL lets it expire; see [projection.TargetOptions].
 	PerKey bool
 	TTL    time.Duration
+	// ClientCache keeps documents of a collection that are read often in this
+	// process. It needs PerKey.
+	ClientCache *ClientCache
 }
 
 // NewCollection returns the documents of type T that are kept under a name in
@@ -61,7 +64,11 @@ func (o *CollectionOptions) store(rdb redis.UniversalClient) (*Store, *projectio
 	if o == nil {
 		return New(rdb, nil), nil
 	}
-	return New(rdb, &o.Options), &projection.TargetOptions{View: o.View, PerKey: o.PerKey, TTL: o.TTL}
+	s := New(rdb, &o.Options)
+	if o.ClientCache != nil && s.err == nil {
+		s.err = o.ClientCache.attachTo(s, o.PerKey)
+	}
+	return s, &projection.TargetOptions{View: o.View, PerKey: o.PerKey, TTL: o.TTL}
 }
 
 // SamePlace reports whether other keeps its views in the same Redis under the

@@ -13,8 +13,21 @@ import (
 	"github.com/foldstream/foldstream/projection"
 )
 
-// Documents implements [projection.Reader]. It is one round trip.
-func (s *Store) Documents(ctx context.Context, view, collection string, keys []string) ([][]byte, error) {
+// Documents implements [projection.Reader]. It is one round trip, or none where
+// a [ClientCache] has all of them.
+func (s *Store) Documents(ctx context.Context, view, collection string, keys []string) (docs [][]byte, err error) {
+	if s.cache != nil {
+		docs, err = s.cache.documents(ctx, s, view, collection, keys)
+	} else {
+		docs, err = s.plainDocuments(ctx, view, collection, keys)
+	}
+	if err != nil {
+		return nil, failed(fmt.Sprintf("documents %q", collection), view, err)
+	}
+	return docs, nil
+}
+
+func (s *Store) plainDocuments(ctx context.Context, view, collection string, keys []string) ([][]byte, error) {
 	docs := make([][]byte, len(keys))
 	get := func(pipe redis.Pipeliner, p *pointer, base string, keys []string) *redis.SliceCmd {
 		return getDocuments(ctx, pipe, base, collection, slices.Contains(p.perKey, collection), keys)
@@ -23,10 +36,7 @@ func (s *Store) Documents(ctx context.Context, view, collection string, keys []s
 		docs[i] = []byte(v)
 		return nil
 	})
-	if err != nil {
-		return nil, failed(fmt.Sprintf("documents %q", collection), view, err)
-	}
-	return docs, nil
+	return docs, err
 }
 
 // getDocuments asks for documents of one partition, all at one moment.

@@ -25,6 +25,7 @@ type Store struct {
 	prefix string
 	err    error    // why the client cannot be used
 	active sync.Map // view -> *pointer, as last seen
+	cache  *ClientCache
 }
 
 var _ projection.ViewStore = (*Store)(nil)
