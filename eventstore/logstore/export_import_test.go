@@ -276,7 +276,7 @@ func TestABadLineNamesItselfAndLeavesNothing(t *testing.T) {
 			assert.NoDirExists(t, dir)
 
 			require.NoError(t, os.Mkdir(dir, 0o755))
-			_, err = logstore.Import(t.Context(), dir, strings.NewReader(many+strings.ReplaceAll(c.text, `"position":`, `"position":50`)), &logstore.ImportOptions{MaxLine: 1 << 20, SegmentSize: 4096})
+			_, err = logstore.Import(t.Context(), dir, strings.NewReader(many+strings.ReplaceAll(c.text, `"position":`, `"position":50`)), &logstore.ImportOptions{MaxLine: 1 << 20, SegmentSize: 16 << 10})
 			line, ok := errors.AsType[*logstore.LineError](err)
 			require.True(t, ok, err)
 			assert.Greater(t, line.Line, 500)

@@ -588,7 +588,7 @@ func TestConformanceAfterScavenges(t *testing.T) {
 	t.Parallel()
 	eventstoretest.Run(t, func(t *testing.T) eventstore.Store {
 		s := opened(t, &logstore.Options{SegmentSize: 4096, Sync: logstore.SyncNever})
-		for i := range 40 {
+		for i := range 20 {
 			stream := fmt.Sprintf("before-%d", i%5)
 			appendTo(t, s, stream, 5)
 			_, err := s.Delete(t.Context(), stream, eventstore.Any)

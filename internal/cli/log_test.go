@@ -78,6 +78,18 @@ func TestLogExportWritesLines(t *testing.T) {
 	assert.Len(t, only, 1, "nothing is left of the making")
 }
 
+// The events of a directory can be appended to a stream of any server.
+func TestStreamsAppendTakesWhatLogExportWrites(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	got := r.run(t.Context(), logMust(t, "", "export", logStore(t), "--no-system"), "append", "copy-1", "--lines")
+	require.Zero(t, got.code, got.err)
+	text := r.must(t, "read", "copy-1")
+	assert.Equal(t, 4, strings.Count(text, "\n"))
+	assert.Contains(t, text, `"id":"`+id(3)+`","created":"2026-11-21T10:00:01Z","contentType":"application/json","data":{"n":2}}`)
+	assert.Contains(t, text, `"contentType":"application/octet-stream","data":"AAE=","encoding":"base64"}`)
+}
+
 func TestLogImportMakesTheStoreAgain(t *testing.T) {
 	t.Parallel()
 	dir := logStore(t)
