@@ -1,6 +1,10 @@
 package logstore_test
 
 import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,6 +126,28 @@ func FuzzDamagedIndexFile(f *testing.F) {
 			require.NoError(t, s.Close())
 		}
 	})
+}
+
+// Whichever byte of an index file is wrong, it is made again.
+func TestADamagedByteInAnIndexFile(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t)
+	for _, log := range segmentsOf(v)[:2] {
+		name := log[:len(log)-len(".log")] + ".idx"
+		was := v.files[name]
+		require.NotEmpty(t, was)
+		for off := rand.IntN(11); off < len(was); off += 11 {
+			dir := v.with(t, name, []byte{was[off] ^ 1<<rand.IntN(8)}, uint16(off), math.MaxUint16)
+			s, err := logstore.Open(dir, &tiny)
+			require.NoError(t, err, "offset %d", off)
+			sameEvents(t, v.all, checkIndex(t, s), fmt.Sprintf("offset %d", off))
+			require.NoError(t, s.Close())
+			again, err := os.ReadFile(filepath.Join(dir, name))
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(was, again), "offset %d", off)
+			require.NoError(t, os.RemoveAll(dir))
+		}
+	}
 }
 
 // segmentsOf returns the names of the segments in order.
