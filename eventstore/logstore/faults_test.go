@@ -24,7 +24,9 @@ func TestTortureEveryOperationFails(t *testing.T) {
 			if os.Getenv(soakTime) != "" {
 				step = 1
 			}
-			for n := int(seed) & (step - 1); testFault(t, kind, n, seed); n += step {
+			n := int(seed) & (step - 1)
+			for testFault(t, kind, n, seed) {
+				n += step
 			}
 		}
 	}

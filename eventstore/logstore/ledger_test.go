@@ -317,7 +317,7 @@ func checkLog(t require.TestingT, s *logstore.Store, gaps bool) []eventstore.Rec
 		} else if gaps {
 			first = r.Version
 		}
-		require.EqualValues(t, first+eventstore.Version(len(streams[r.Stream])), r.Version, "versions have no gaps")
+		require.Equal(t, first+eventstore.Version(len(streams[r.Stream])), r.Version, "versions have no gaps")
 		streams[r.Stream] = append(streams[r.Stream], r)
 		kinds[r.Type] = append(kinds[r.Type], r)
 		st := states[r.Stream]
@@ -330,7 +330,7 @@ func checkLog(t require.TestingT, s *logstore.Store, gaps bool) []eventstore.Rec
 		}
 	}
 	if !gaps { // an index made again of a rewritten segment does not know which streams began there
-		require.EqualValues(t, len(streams), s.Stats().Streams)
+		require.Len(t, streams, s.Stats().Streams)
 	}
 	for name, st := range states {
 		if orig, isMeta := streamrules.Original(name); isMeta {

@@ -66,8 +66,8 @@ func TestWriteTornAtEveryByte(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.close())
 	replay := r.disk.Replay()
-	for replay.Next() && (replay.Done() <= before || replay.Op().Kind != simdisk.Write) {
-	}
+	replay.To(before + 1)
+	require.Equal(t, simdisk.Write, replay.Op().Kind)
 	for n := range replay.Op().Len {
 		r.run(fmt.Sprint(n), func(r *rig) {
 			next := r.crash(replay, simdisk.Torn(n))
@@ -167,8 +167,7 @@ func (r *rig) powerCut(rnd *rand.Rand) *rig {
 	case 2:
 		stop = rnd.IntN(stop/8 + 1) // in the recovery
 	}
-	for replay.Done() < stop && replay.Next() {
-	}
+	replay.To(stop)
 	loss := simdisk.Random(rnd)
 	if rnd.IntN(4) == 0 {
 		loss = loss.AnyNames()

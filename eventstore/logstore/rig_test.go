@@ -129,8 +129,7 @@ func (r *rig) crash(replay *simdisk.Replay, loss simdisk.Loss) *rig {
 // now returns a replay of all that has happened to the disk, at its end.
 func (r *rig) now() *simdisk.Replay {
 	replay := r.disk.Replay()
-	for replay.Next() {
-	}
+	replay.To(r.disk.Len())
 	return replay
 }
 

@@ -86,6 +86,13 @@ func (r *Replay) Next() bool {
 	return true
 }
 
+// To goes on until so many operations are done, or all.
+func (r *Replay) To(operations int) {
+	for r.state.seq < operations && r.Next() {
+		continue
+	}
+}
+
 // Done returns the number of operations carried out.
 func (r *Replay) Done() int { return r.state.seq }
 

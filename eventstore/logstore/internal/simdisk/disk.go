@@ -143,7 +143,7 @@ func (d *Disk) Open(path string, flag int, perm fs.FileMode) (disk.File, error) 
 		return nil, noSpace(op)
 	}
 	created := d.names[name] == 0
-	real, err := d.real.Open(path, flag, perm)
+	under, err := d.real.Open(path, flag, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (d *Disk) Open(path string, flag int, perm fs.FileMode) (disk.File, error) 
 		d.note(record{op: Op{Kind: Truncate, Path: name}, ino: d.names[name]})
 		d.free(d.names[name], 0)
 	}
-	return &file{File: real, d: d, ino: d.names[name], name: name}, nil
+	return &file{File: under, d: d, ino: d.names[name], name: name}, nil
 }
 
 // MkdirAll implements [disk.FS].

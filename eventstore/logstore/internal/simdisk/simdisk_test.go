@@ -60,8 +60,7 @@ func (b *box) write(f disk.File, s string, off int64) {
 // crash returns what is left of the files after all operations so far.
 func (b *box) crash(loss simdisk.Loss) map[string]string {
 	r := b.Replay()
-	for r.Next() {
-	}
+	r.To(b.Len())
 	return b.image(r, loss)
 }
 
@@ -171,8 +170,7 @@ func TestATornWriteAtEveryByte(t *testing.T) {
 	_, err := f.WriteAt(data, 6)
 	require.NoError(t, err)
 	r := b.Replay()
-	for r.Next() {
-	}
+	r.To(b.Len())
 	for n := range int64(len(data) + 1) {
 		if n%97 != 0 && n != 4090 && n != 5000 {
 			continue

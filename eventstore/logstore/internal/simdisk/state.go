@@ -135,15 +135,6 @@ func (s *state) rename(dir string, c nameChange) {
 	d.changes = append(d.changes, c)
 }
 
-// names returns the names of a directory as a running system shows them.
-func (d *directory) names() map[string]int {
-	names := maps.Clone(d.safe)
-	for _, c := range d.changes {
-		c.apply(names)
-	}
-	return names
-}
-
 func (d *directory) sync(since int) {
 	n := 0
 	for n < len(d.changes) && d.changes[n].seq <= since {
