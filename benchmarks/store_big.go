@@ -59,6 +59,9 @@ func (b *bigLog) reads(ctx context.Context) error {
 	if b.wants(rowReplay) || b.wants(rowScan) || b.wants(rowFiltered) {
 		all = append(all, timed{limitScan, rawScan(b.dir)})
 	}
+	if b.wants(rowStream) || b.wants(rowStreamTail) {
+		all = append(all, timed{limitLooks, b.rawLooks})
+	}
 	for _, t := range []timed{
 		{rowReplay, b.replay(rowReplay, countAll)},
 		{rowScan, b.replay(rowScan, countScan)},

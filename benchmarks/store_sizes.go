@@ -55,11 +55,17 @@ func (b *bigLog) sizes(ctx context.Context) error {
 }
 
 func (b *bigLog) keepUse(row string, u memoryUse) {
+	if !b.wants(row) {
+		return
+	}
 	b.samples[row] = u.Anonymous
 	b.note(row, "at most %s at any time, %s after a collection", human(u.Peak), human(u.Settled))
 }
 
 func (b *bigLog) grew(row string, from, to memoryUse) {
+	if !b.wants(row) {
+		return
+	}
 	b.samples[row] = []float64{to.Settled - from.Settled}
 	b.note(row, "from %s to %s events, after a collection %s to %s, before it %s to %s, at most %s", human(float64(b.events)), human(float64(b.grow)),
 		human(from.Settled), human(to.Settled), human(median(from.Anonymous)), human(median(to.Anonymous)), human(to.Peak))

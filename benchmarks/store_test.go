@@ -34,7 +34,7 @@ func TestStoreMeasuresEveryRow(t *testing.T) {
 		require.NoError(t, err)
 		rows[r.Row] = r
 	}
-	for _, limit := range []string{limitSync, limitSparse, limitWrite, limitScan} {
+	for _, limit := range []string{limitSync, limitSparse, limitWrite, limitScan, limitLooks} {
 		assert.Positive(t, rows[limit].Value, limit)
 	}
 	for _, b := range storeBars {
@@ -84,6 +84,8 @@ func TestStoreBarsAreJudged(t *testing.T) {
 		{storeBar{of: "limit", bar: 0.95}, []float64{80, 90, 10}, []float64{100, 100, 10}, 0.9, false},
 		{storeBar{of: "limit", bar: 45, most: 10}, []float64{500}, []float64{20}, 25, true},
 		{storeBar{of: "limit", bar: 45, most: 10}, []float64{400}, []float64{20}, 20, false},
+		{storeBar{of: "limit", bar: 10, below: true, own: true}, []float64{9}, []float64{6}, 1.5, true},
+		{storeBar{of: "limit", bar: 10, below: true, own: true}, []float64{11}, []float64{6}, 11.0 / 6, false},
 		{storeBar{bar: 10, below: true}, []float64{9, 10, 20}, nil, 1, true},
 		{storeBar{bar: 10, below: true}, []float64{9, 11, 20}, nil, 1.1, false},
 	} {
