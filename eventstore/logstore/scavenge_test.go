@@ -296,6 +296,16 @@ func TestReadersDoNotNoticeAScavenge(t *testing.T) {
 			}
 		}
 	})
+	follow(1, func(each func(*eventstore.Recorded) bool) {
+		enough := errors.New("enough")
+		err := s.Scan(ctx, eventstore.ReadAllOptions{}, func(r *eventstore.Recorded) error {
+			if !each(r) {
+				return enough
+			}
+			return nil
+		})
+		assert.ErrorIs(t, err, enough)
+	})
 	begun.Wait()
 	report := scavenged(t, s, all)
 	assert.EqualValues(t, 599, report.Events)
