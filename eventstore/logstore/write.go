@@ -3,6 +3,7 @@ package logstore
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"time"
@@ -18,7 +19,8 @@ type batch struct {
 	events   []pending  // in it
 	touched  []*stream
 	head     eventstore.Position // of the last event in it, or before it
-	unsynced bool                // earlier batches may not be on the disk
+	ids      idSource
+	unsynced bool // earlier batches may not be on the disk
 	lastSync time.Time
 }
 
@@ -28,6 +30,25 @@ type pending struct {
 	stream  string
 	version eventstore.Version
 	off     int64 // in the segment
+}
+
+// An idSource makes ids as [eventstore.NewID] does, and asks the system for the
+// randomness of many at once, which is most of what one costs.
+type idSource struct {
+	random [64 * len(eventstore.ID{})]byte
+	left   int // bytes
+}
+
+func (s *idSource) next() (id eventstore.ID) {
+	if s.left == 0 {
+		_, _ = rand.Read(s.random[:]) // never fails, see crypto/rand
+		s.left = len(s.random)
+	}
+	s.left -= len(id)
+	copy(id[:], s.random[s.left:])
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id
 }
 
 // pending returns the event in the batch at position p, or nil.
@@ -186,7 +207,7 @@ func (s *Store) encode(plan *streamrules.Plan, targets *[2]target, created int64
 			left--
 			p.position, p.version, p.id = b.head, w.First+eventstore.Version(i), e.ID
 			if p.id.IsZero() {
-				p.id = eventstore.NewID()
+				p.id = b.ids.next()
 			}
 			p.off, p.flags = c.end+int64(len(b.buf)), 0
 			if left == 0 {
