@@ -179,6 +179,7 @@ func TestWrongUsageIsToldApart(t *testing.T) {
 		"serve --advertise here":              `--advertise "here" is not an address such as 127.0.0.1:2113`,
 		"serve --max-append-size 17MiB":       "want bytes from 1 to 16777216, such as 512KiB or 2MiB, got \"17MiB\"",
 		"serve --max-append-size 0":           "want bytes from 1 to 16777216",
+		"serve --scavenge-every 1h":           "--scavenge-every is about --data; give --data DIR, or leave it out",
 		"serve --stop-timeout 0s":             "--stop-timeout 0s must be above zero",
 		"serve --tls-cert errors_test.go":     "--tls-cert and --tls-key must be used together",
 		"serve --users " + dir + "/none":      "no such file",

@@ -23,6 +23,7 @@ type serveCommand struct {
 	Data          string        `xor:"store" placeholder:"DIR" help:"Directory of the events, made when it does not exist."`
 	Memory        bool          `xor:"store" help:"Keep events in memory until the server ends, which is the default."`
 	Sync          string        `enum:",always,interval,never" default:"" placeholder:"POLICY" help:"When what was written to --data is forced to the disk: always (before it is acknowledged, the default), interval (every 100 ms) or never."`
+	ScavengeEvery time.Duration `placeholder:"DURATION" help:"Free the space of deleted and truncated events in --data this often, such as 24h; by default never."`
 	TLSCert       string        `name:"tls-cert" and:"tls" type:"existingfile" placeholder:"FILE" help:"Certificate in PEM, with those that signed it."`
 	TLSKey        string        `name:"tls-key" and:"tls" type:"existingfile" placeholder:"FILE" help:"Its private key in PEM."`
 	Auth          bool          `help:"Ask for users: admin and ops, both with the password changeit, unless --users says others."`
@@ -55,6 +56,10 @@ func (c *serveCommand) Validate() error {
 	switch {
 	case c.Sync != "" && c.Data == "":
 		return errors.New("--sync says when --data is written; give --data DIR, or leave it out")
+	case c.ScavengeEvery != 0 && c.Data == "":
+		return errors.New("--scavenge-every is about --data; give --data DIR, or leave it out")
+	case c.ScavengeEvery < 0:
+		return fmt.Errorf("--scavenge-every %v must be above zero", c.ScavengeEvery)
 	case c.StopTimeout <= 0:
 		return fmt.Errorf("--stop-timeout %v must be above zero", c.StopTimeout)
 	}
@@ -91,6 +96,11 @@ func (c *serveCommand) Run(ctx context.Context, w *world) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	var work sync.WaitGroup
+	defer work.Wait() // before the store is closed
+	serving, served := context.WithCancel(ctx)
+	defer served()
+	work.Go(func() { c.scavenge(serving, store, log) })
 	debug.FreeOSMemory() // building the index of a large store leaves as much behind as it keeps
 
 	p := c.place(l.Addr())

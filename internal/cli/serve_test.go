@@ -77,6 +77,29 @@ func TestServeInMemoryFromBeginningToEnd(t *testing.T) {
 	assert.Equal(t, away, run(t, s.url, "", "--timeout", "0s", "tail", "order-1", "--from", "1"))
 }
 
+func TestServeScavengesWhileItServes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store, err := logstore.Open(dir, &logstore.Options{SegmentSize: 16 << 10, Sync: logstore.SyncNever})
+	require.NoError(t, err)
+	for range 200 {
+		_, err := store.Append(t.Context(), "order-1", eventstore.Any, eventstore.Event{Type: "t", Data: make([]byte, 200)})
+		require.NoError(t, err)
+	}
+	_, err = store.Delete(t.Context(), "order-1", eventstore.Any)
+	require.NoError(t, err)
+	require.NoError(t, store.Close())
+	s := serve(t, "--data", dir, "--scavenge-every", "50ms")
+	must(t, s.url, "append", "order-2", "-t", "t")
+	require.Eventually(t, func() bool {
+		report, err := logstore.Verify(t.Context(), dir, nil)
+		return err == nil && report.Removed > 100
+	}, 30*time.Second, 20*time.Millisecond)
+	assert.Contains(t, must(t, s.url, "read", "order-2"), `"version":1`)
+	s.signal(t, syscall.SIGTERM)
+	assert.Zero(t, s.end(t), s.notes)
+}
+
 func TestServeTakesLargerAppends(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--max-append-size", "3MiB")
