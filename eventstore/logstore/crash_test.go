@@ -130,6 +130,7 @@ func (k *killer) runAndKill() {
 		}
 		k.hear(r)
 		if r.End && timer == nil {
+			k.lookOn()
 			timer = time.AfterFunc(time.Duration(k.rnd.Int64N(int64(120*time.Millisecond))), end)
 		}
 	}
@@ -140,6 +141,15 @@ func (k *killer) runAndKill() {
 	} else {
 		require.Error(t, err, "killed")
 	}
+}
+
+// lookOn opens the store beside the child that writes to it.
+func (k *killer) lookOn() {
+	k.t.Helper()
+	s, err := logstore.Open(k.dir, &logstore.Options{ReadOnly: true})
+	require.NoError(k.t, err)
+	defer func() { require.NoError(k.t, s.Close()) }()
+	checkLog(k.t, s, k.gaps)
 }
 
 // damageIndexes removes or damages some index files.
