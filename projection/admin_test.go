@@ -3,6 +3,7 @@ package projection_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -324,5 +325,40 @@ func TestAViewIsListedAsWhatItIsAtOnce(t *testing.T) {
 			require.NotContains(t, states, projection.StateBuilding)
 			states = nil
 		}
+	})
+}
+
+// silences counts how often a status was taken away.
+type silences struct {
+	projection.ViewStore
+	n atomic.Int64
+}
+
+func (s *silences) PutNote(ctx context.Context, view, name string, value []byte, ttl time.Duration) error {
+	if value == nil && strings.HasPrefix(name, "status/") {
+		s.n.Add(1)
+	}
+	return s.ViewStore.PutNote(ctx, view, name, value, ttl)
+}
+
+// Between following and being paused nobody may think that the view has no
+// application.
+func TestARunnerThatPausesIsNeverSilent(t *testing.T) {
+	bubble(t, func(t *testing.T, s *shop) {
+		views := &silences{ViewStore: s.views}
+		fill(t, s.store, 0, 3)
+		r := projection.NewRunner(s.store, nil, newShop(s.store, views).projection())
+		stop := start(t, r)
+		require.NoError(t, r.WaitLevel(t.Context()))
+		require.NoError(t, r.Pause(t.Context(), "shop"))
+		time.Sleep(2 * time.Second)
+		require.NoError(t, r.Resume(t.Context(), "shop"))
+		require.NoError(t, r.WaitLevel(t.Context()))
+		_, err := r.Rebuild(t.Context(), "shop", nil)
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		assert.Zero(t, views.n.Load())
+		require.NoError(t, stop())
+		assert.Positive(t, views.n.Load(), "until it leaves")
 	})
 }

@@ -77,8 +77,7 @@ func (f *follower) run(ctx context.Context) error {
 		well, err := f.once(ctx)
 		switch {
 		case ctx.Err() != nil:
-			f.set(StateStopped)
-			return nil
+			return f.leave(ctx)
 		case err == nil:
 			continue
 		case fatal(err):
@@ -99,7 +98,16 @@ func (f *follower) run(ctx context.Context) error {
 		_ = pause(ctx, nil, jitter(backoff))
 		backoff = min(2*backoff, maxBackoff)
 	}
+	return f.leave(ctx)
+}
+
+// leave takes the status away. While the view is followed or waited for there
+// is always one, so that nobody thinks that it has no application.
+func (f *follower) leave(ctx context.Context) error {
 	f.set(StateStopped)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
+	defer cancel()
+	_ = f.p.store.PutNote(ctx, f.p.name, statusNote+f.r.opts.Owner, nil, 0) // it expires anyway
 	return nil
 }
 

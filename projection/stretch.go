@@ -78,7 +78,6 @@ func (s *stretch) end(ctx context.Context, cancel func()) {
 	defer done()
 	opts, store := &s.f.r.opts, s.f.p.store
 	_ = store.PutNote(ctx, s.f.p.name, memberNote+opts.Owner, nil, 0) // all of this expires anyway
-	_ = store.PutNote(ctx, s.f.p.name, statusNote+opts.Owner, nil, 0)
 	_ = store.Release(ctx, s.f.p.name, opts.Owner, s.leases()...)
 }
 
