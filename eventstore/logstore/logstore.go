@@ -35,6 +35,8 @@ type Store struct {
 	recent  streamrules.Recent
 	failure error
 
+	remembered bool // recent has what was there when the store was opened
+
 	mu      sync.RWMutex // guards what follows, and the published part of the last segment's tail
 	segs    []*segment   // never empty; only the leader changes it
 	grows   *content     // of the last segment

@@ -120,9 +120,6 @@ func (s *Store) load(l listing) error {
 	if err := s.begin(r); err != nil {
 		return err
 	}
-	if err := s.remember(); err != nil {
-		return err
-	}
 	s.opts.Logger.Info("log store opened", "dir", s.dir, "events", s.events, "streams", s.known, "segments", len(s.segs),
 		"indexes_made", r.made, "took", time.Since(start))
 	return nil
@@ -205,15 +202,20 @@ func (s *Store) begin(r *recovery) error {
 	return err
 }
 
-// remember tells the ids of the last events to the memory of recent ones.
+// remember tells the ids of the last events to the memory of recent ones. The
+// leader does so before the first append, rather than whoever opens the store.
 func (s *Store) remember() error {
 	v := s.view()
-	if s.opts.ReadOnly || v.head == 0 {
+	if s.remembered || v.head == 0 {
+		s.remembered = true
 		return nil
 	}
 	first := eventstore.Position(1)
 	if v.head > streamrules.RecentLimit {
 		first = v.head - streamrules.RecentLimit + 1
 	}
-	return s.eachFrame(v, first, v.head, func(f *frame) { s.recent.Add(f.id, f.position) })
+	s.recent = streamrules.Recent{} // of an attempt before
+	err := s.eachFrame(v, first, v.head, func(f *frame) { s.recent.Add(f.id, f.position) })
+	s.remembered = err == nil
+	return err
 }

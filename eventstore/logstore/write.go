@@ -62,10 +62,10 @@ func (b *batch) pending(p eventstore.Position) *pending {
 // commit decides and carries out a batch of requests. Only the leader calls it.
 func (s *Store) commit(requests []*request) {
 	created := s.opts.Now().UnixNano()
+	unread := s.remember()
 	force := false
 	for _, r := range requests {
-		if s.failure != nil {
-			r.err = s.failure
+		if r.err = firstError(s.failure, unread); r.err != nil {
 			continue
 		}
 		s.batch.requests = append(s.batch.requests, r)
