@@ -93,9 +93,9 @@ func (b *Bus) Commands() []string {
 // Send has cmd carried out and returns what its handler returned, or a
 // [*NoHandlerError]. cmd may be of an interface type; its dynamic type counts.
 //
-// An error from the store that is uncertain, see
-// [eventstore.UnavailableError], leaves open whether the command was carried
-// out; sending it again with the same id is safe.
+// [OutcomeOf] says what an error means. One that is uncertain leaves open
+// whether the command was carried out; sending it again with the same id is
+// safe.
 func Send[C any](ctx context.Context, b *Bus, cmd C, opts ...SendOption) (eventstore.Receipt, error) {
 	t := reflect.TypeFor[C]()
 	if t.Kind() == reflect.Interface {
@@ -112,17 +112,3 @@ func Send[C any](ctx context.Context, b *Bus, cmd C, opts ...SendOption) (events
 	}
 	return h(ctx, cmd)
 }
-
-// ErrNoHandler is matched by [*NoHandlerError].
-var ErrNoHandler = errors.New("command: no handler")
-
-// A NoHandlerError names a command type that nobody handles. It matches
-// [ErrNoHandler].
-type NoHandlerError struct{ Command string }
-
-func (e *NoHandlerError) Error() string {
-	return fmt.Sprintf("command: nobody handles %s; register a handler with command.Register", e.Command)
-}
-
-// Is reports whether target is [ErrNoHandler].
-func (e *NoHandlerError) Is(target error) bool { return target == ErrNoHandler }

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -24,16 +23,6 @@ func Recover() Middleware {
 		}
 	}
 }
-
-// A PanicError is a handler that panicked. Whether it had appended anything
-// before is not known.
-type PanicError struct {
-	Command string
-	Value   any
-	Stack   []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("command %s: panic: %v", e.Command, e.Value) }
 
 // Log writes a line for each command: on level debug when it was carried out,
 // info when it failed.

@@ -15,6 +15,7 @@ var (
 	ErrInvalid        = errors.New("eventstore: invalid argument")
 	ErrClosed         = errors.New("eventstore: store is closed")
 	ErrUnavailable    = errors.New("eventstore: store is unavailable")
+	ErrUncertain      = errors.New("eventstore: uncertain whether it was written")
 	ErrCorrupt        = errors.New("eventstore: stored data is damaged")
 	ErrAccessDenied   = errors.New("eventstore: access denied")
 	ErrUnknownEvent   = errors.New("eventstore: unknown event type")
@@ -89,7 +90,7 @@ func (e *InvalidError) Error() string {
 func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
 
 // An UnavailableError describes an operation that the store could not carry
-// out now. It matches [ErrUnavailable].
+// out now. It matches [ErrUnavailable], and [ErrUncertain] if it is uncertain.
 type UnavailableError struct {
 	Op string
 	// Uncertain is set when a write may have happened all the same. Repeating
@@ -105,8 +106,11 @@ func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("eventstore: %s: unavailable: %v", e.Op, e.Err)
 }
 
-// Is reports whether target is [ErrUnavailable].
-func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
+// Is reports whether target is [ErrUnavailable], or [ErrUncertain] and e is
+// uncertain.
+func (e *UnavailableError) Is(target error) bool {
+	return target == ErrUnavailable || target == ErrUncertain && e.Uncertain
+}
 
 // Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }

@@ -21,7 +21,12 @@ type Store interface {
 	// ended. It returns a [*ConflictError] if the stream is not as expected,
 	// [ErrStreamDeleted] after a tombstone, a [*TooLargeError] above the size
 	// limit, an [*InvalidError] for a bad name; then nothing was written. An
-	// [*UnavailableError] may be uncertain, and says so.
+	// [*UnavailableError] may be uncertain, says so, and then matches
+	// [ErrUncertain].
+	//
+	// When ctx ends while a write is under way, Append waits for its answer, or
+	// returns an uncertain error with the context's as its cause. The context's
+	// error without [ErrUncertain] means that nothing was written.
 	//
 	// Repeating an append with the same event ids at the same exact version or
 	// NoStream succeeds at any later time and returns the first receipt, with

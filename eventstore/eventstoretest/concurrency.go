@@ -49,6 +49,7 @@ var concurrencyClauses = []clause{
 			assert.Equal(t, numbersFrom(n, 3), got[i:i+3])
 		}
 	}},
+	{"AContextThatEndsDuringAnAppendLeavesNoLie", testEndedAppends},
 	{"NoReaderSeesAGapFilledLater", testNoGapFilledLater},
 	{"SlowSubscriberSlowsNobody", func(t *testing.T, f *fixture) {
 		s := f.filled(3)
@@ -165,4 +166,68 @@ func numbersFrom(first, n int) []string {
 		ns = append(ns, fmt.Sprintf(`{"n":%d}`, first+i))
 	}
 	return ns
+}
+
+// testEndedAppends cancels appends while they are under way. One that then
+// gives no more than the context's error must not have been written.
+func testEndedAppends(t *testing.T, f *fixture) {
+	s := f.stream("1")
+	var mu sync.Mutex
+	written := map[eventstore.ID]bool{} // what callers were told
+	parallel(8, func(w int) {
+		for i := range 20 {
+			e := event(w*100 + i)
+			ctx, cancel := endingAfter(f.ctx, i%7)
+			_, err := f.store.Append(ctx, s, eventstore.Any, e)
+			cancel()
+			mu.Lock()
+			switch {
+			case err == nil:
+				written[e.ID] = true
+			case !errors.Is(err, eventstore.ErrUncertain):
+				assert.ErrorIs(t, err, context.Canceled)
+				written[e.ID] = false
+			}
+			mu.Unlock()
+		}
+	})
+	f.append(s, eventstore.Any, event(1000))
+	got := map[eventstore.ID]bool{}
+	for _, r := range f.read(s, eventstore.ReadOptions{}) {
+		got[r.ID] = true
+	}
+	for id, want := range written {
+		assert.Equal(t, want, got[id], "told to be written: %v", want)
+	}
+}
+
+// An endingContext is canceled when it is asked once too often whether it is,
+// which meets a store in the middle of what it does.
+type endingContext struct {
+	context.Context
+	cancel context.CancelFunc
+	left   atomic.Int32
+}
+
+func endingAfter(ctx context.Context, asked int) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &endingContext{Context: ctx, cancel: cancel}
+	c.left.Store(int32(asked))
+	return c, cancel
+}
+
+func (c *endingContext) ask() {
+	if c.left.Add(-1) < 0 {
+		c.cancel()
+	}
+}
+
+func (c *endingContext) Done() <-chan struct{} {
+	c.ask()
+	return c.Context.Done()
+}
+
+func (c *endingContext) Err() error {
+	c.ask()
+	return c.Context.Err()
 }
