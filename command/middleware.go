@@ -12,11 +12,11 @@ import (
 // Recover turns a panic of a handler into a [*PanicError], so that one bad
 // command does not end the process.
 func Recover() Middleware {
-	return func(name string, next Handler) Handler {
+	return func(route Route, next Handler) Handler {
 		return func(ctx context.Context, cmd any) (r eventstore.Receipt, err error) {
 			defer func() {
 				if p := recover(); p != nil {
-					err = &PanicError{Command: name, Value: p, Stack: debug.Stack()}
+					err = &PanicError{Command: route.Name, Value: p, Stack: debug.Stack()}
 				}
 			}()
 			return next(ctx, cmd)
@@ -27,14 +27,14 @@ func Recover() Middleware {
 // Log writes a line for each command: on level debug when it was carried out,
 // info when it failed.
 func Log(l *slog.Logger) Middleware {
-	return func(name string, next Handler) Handler {
+	return func(route Route, next Handler) Handler {
 		return func(ctx context.Context, cmd any) (eventstore.Receipt, error) {
 			start := time.Now()
 			r, err := next(ctx, cmd)
 			if err != nil {
-				l.InfoContext(ctx, "command failed", "command", name, "error", err, "took", time.Since(start))
+				l.InfoContext(ctx, "command failed", "command", route.Name, "error", err, "took", time.Since(start))
 			} else {
-				l.DebugContext(ctx, "command done", "command", name, "stream", r.Stream, "version", r.Version, "repeated", r.Repeated, "took", time.Since(start))
+				l.DebugContext(ctx, "command done", "command", route.Name, "stream", r.Stream, "version", r.Version, "repeated", r.Repeated, "took", time.Since(start))
 			}
 			return r, err
 		}
@@ -43,7 +43,7 @@ func Log(l *slog.Logger) Middleware {
 
 // Timeout gives each command at most d.
 func Timeout(d time.Duration) Middleware {
-	return func(_ string, next Handler) Handler {
+	return func(_ Route, next Handler) Handler {
 		return func(ctx context.Context, cmd any) (eventstore.Receipt, error) {
 			ctx, cancel := context.WithTimeout(ctx, d)
 			defer cancel()

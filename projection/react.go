@@ -75,6 +75,7 @@ func (l *lane) effectsOf(ctx context.Context, r *reaction, event any) (err error
 			err = panicked(v)
 		}
 	}()
+	ctx = because(ctx, l.pl.p.name, &l.meta)
 	for _, b := range r.bindings {
 		if err := b.effect(ctx, event, l.meta); err != nil {
 			return err

@@ -19,6 +19,15 @@ import (
 // with [Meta.EventID] is one. Events of one stream are reacted to one after
 // another, in order; those of other partitions at the same time.
 //
+// A command that an effect sends, with the context it was given, has such an id
+// by itself unless it is given another: it follows from the reactor's name, the
+// event, the command's type and aggregate, and from how many of these the effect
+// sent before, see [eventstore.DeriveCommandID]. So a repeated reaction changes
+// no aggregate twice, as long as it sends the same commands to each. The command
+// also has the event's correlation id (or the event's id where it has none), its
+// tenant and trace context, the event as its cause and the reactor's name as its
+// actor.
+//
 // A new reactor begins with the first event after it was first run, unless
 // [StartAt] says otherwise, and is never replayed: a rebuild is refused, and a
 // new [Definition] changes nothing. Where it begins is decided when [Runner.Run]

@@ -51,15 +51,15 @@ func newWriteSide(store eventstore.Store, events eventstore.Codec, log *slog.Log
 // logFailures tells operators of what went wrong. That the business refused a
 // command is its sender's affair and only seen on level debug.
 func logFailures(log *slog.Logger) command.Middleware {
-	return func(name string, next command.Handler) command.Handler {
+	return func(route command.Route, next command.Handler) command.Handler {
 		return func(ctx context.Context, cmd any) (eventstore.Receipt, error) {
 			r, err := next(ctx, cmd)
 			switch {
 			case err == nil:
 			case refused(err):
-				log.DebugContext(ctx, "command refused", "command", name, "reason", err)
+				log.DebugContext(ctx, "command refused", "command", route.Name, "reason", err)
 			case !errors.Is(err, context.Canceled):
-				log.ErrorContext(ctx, "command failed", "command", name, "error", err)
+				log.ErrorContext(ctx, "command failed", "command", route.Name, "error", err)
 			}
 			return r, err
 		}
