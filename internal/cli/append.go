@@ -143,17 +143,13 @@ func because(data []byte) string {
 }
 
 func (c *appendCommand) print(s *streamsCommand, w *world, r eventstore.Receipt, events int) error {
-	if !s.table(w) {
-		return newEncoder(w.out).Encode(struct {
-			eventstore.Receipt
-
-			Events int `json:"events"`
-		}{r, events})
-	}
+	text := fmt.Sprintf("%s is at version %d, position %d: %d appended", shown(c.Stream, maxName), r.Version, r.Position, events)
 	if r.Repeated {
-		_, err := fmt.Fprintf(w.out, "%s had it already: version %d, position %d\n", shown(c.Stream, maxName), r.Version, r.Position)
-		return err
+		text = fmt.Sprintf("%s had it already: version %d, position %d", shown(c.Stream, maxName), r.Version, r.Position)
 	}
-	_, err := fmt.Fprintf(w.out, "%s is at version %d, position %d: %d appended\n", shown(c.Stream, maxName), r.Version, r.Position, events)
-	return err
+	return s.say(w, text, struct {
+		eventstore.Receipt
+
+		Events int `json:"events"`
+	}{r, events})
 }

@@ -151,3 +151,11 @@ func version() string {
 func wrongUsage(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
 }
+
+// confirmed refuses what is not to be had without --yes.
+func confirmed(yes bool, format string, args ...any) error {
+	if yes {
+		return nil
+	}
+	return wrongUsage(format+"; add --yes if that is meant", args...)
+}

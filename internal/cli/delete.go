@@ -27,10 +27,7 @@ Examples:
 
 // Validate implements kong's interface for that.
 func (c *deleteCommand) Validate() error {
-	if c.Hard && !c.Yes {
-		return wrongUsage("--hard ends stream %q for ever, nobody can use its name again; add --yes if that is meant", c.Stream)
-	}
-	return nil
+	return confirmed(c.Yes || !c.Hard, "--hard ends stream %q for ever, nobody can use its name again", c.Stream)
 }
 
 // Run deletes the stream.
@@ -44,11 +41,8 @@ func (c *deleteCommand) Run(ctx context.Context, s *streamsCommand, w *world) er
 		if err != nil {
 			return err
 		}
-		if s.table(w) {
-			_, err = fmt.Fprintf(w.out, "%s %s at position %d\n", shown(c.Stream, maxName), what, receipt.Position)
-			return err
-		}
-		return newEncoder(w.out).Encode(struct {
+		text := fmt.Sprintf("%s %s at position %d", shown(c.Stream, maxName), what, receipt.Position)
+		return s.say(w, text, struct {
 			Stream   string              `json:"stream"`
 			Position eventstore.Position `json:"position"`
 			Hard     bool                `json:"hard"`

@@ -19,8 +19,8 @@ import (
 
 // A logCommand is what its subcommands share.
 type logCommand struct {
-	Output   string     `short:"o" enum:"auto,table,json" default:"auto" help:"table, or json for JSON lines; a table by default when standard output is a terminal."`
-	JSON     bool       `name:"json" help:"The same as -o json."`
+	outputFlags
+
 	LogLevel slog.Level `default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
 
 	Stats    logStatsCommand    `cmd:"" help:"Say how much a store holds."`
@@ -35,20 +35,6 @@ type logCommand struct {
 func (*logCommand) Help() string {
 	return `Works on the directory of an embedded store: what logstore.Open is given, or
 foldstream serve --data. For the streams of a server, see foldstream streams.`
-}
-
-// table reports whether people rather than programs read the output.
-func (l *logCommand) table(w *world) bool {
-	return !l.JSON && (l.Output == "table" || l.Output == "auto" && isTerminal(w.out))
-}
-
-// say prints a result, as text for people and as JSON for programs.
-func (l *logCommand) say(w *world, text string, value any) error {
-	if !l.table(w) {
-		return newEncoder(w.out).Encode(value)
-	}
-	_, err := io.WriteString(w.out, text+"\n")
-	return err
 }
 
 func (l *logCommand) logger(w *world) *slog.Logger {

@@ -14,6 +14,8 @@ const defaultRedis = "redis://127.0.0.1:6379/0"
 
 // A projectionsCommand is what its subcommands share.
 type projectionsCommand struct {
+	outputFlags
+
 	Redis   string        `short:"r" placeholder:"URL" help:"The Redis of the views; by default REDIS_URL of the environment, else redis://127.0.0.1:6379/0."`
 	Prefix  string        `short:"p" placeholder:"TEXT" help:"Prefix of the keys, as the application gives it in redisview.Options."`
 	Cluster bool          `help:"The Redis is a cluster; more nodes are given as ?addr=HOST:PORT&addr=…"`
@@ -21,8 +23,6 @@ type projectionsCommand struct {
 	TLSCert string        `name:"tls-cert" type:"existingfile" placeholder:"FILE" help:"Own certificate, for a Redis that asks for one."`
 	TLSKey  string        `name:"tls-key" type:"existingfile" placeholder:"FILE" help:"Key of --tls-cert."`
 	Timeout time.Duration `default:"5s" help:"How long Redis may take to be reached (${default})."`
-	Output  string        `short:"o" enum:"auto,table,json" default:"auto" help:"table, or json for JSON lines; a table by default when standard output is a terminal."`
-	JSON    bool          `name:"json" help:"The same as -o json."`
 
 	List        viewsCommand       `cmd:"" help:"List the views and how they are."`
 	Show        viewCommand        `cmd:"" help:"Show a view: versions, partitions, who works at it."`
@@ -60,20 +60,6 @@ func (p *projectionsCommand) with(ctx context.Context, w *world, do func(*projec
 	}
 	defer func() { _ = rdb.Close() }() // nothing is buffered
 	return p.explain(ctx, do(projection.NewAdmin(redisview.New(rdb, &redisview.Options{Prefix: p.Prefix}))))
-}
-
-// table reports whether people rather than programs read the output.
-func (p *projectionsCommand) table(w *world) bool {
-	return !p.JSON && (p.Output == "table" || p.Output == "auto" && isTerminal(w.out))
-}
-
-// say prints a result, as text for people and as JSON for programs.
-func (p *projectionsCommand) say(w *world, text string, value any) error {
-	if !p.table(w) {
-		return newEncoder(w.out).Encode(value)
-	}
-	_, err := w.out.Write([]byte(text + "\n"))
-	return err
 }
 
 // A viewArg names a view.

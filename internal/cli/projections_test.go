@@ -90,6 +90,19 @@ func (a *app) follow(t *testing.T) {
 	t.Cleanup(a.stop)
 }
 
+// newSlowApp has ten orders, and folds of a rebuild that wait until slow is
+// closed.
+func newSlowApp(t *testing.T) *app {
+	t.Helper()
+	a := newApp(t)
+	a.fill(t, 10)
+	a.stop()
+	a.slow = make(chan struct{})
+	a.follow(t)
+	a.level(t)
+	return a
+}
+
 func (a *app) append(t *testing.T, stream string, events ...any) {
 	t.Helper()
 	for _, e := range events {
@@ -303,14 +316,7 @@ func TestParkedEventsAreShownRetriedAndDropped(t *testing.T) {
 // asked for it.
 func TestCtrlCCancelsARebuild(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.slow = make(chan struct{})
-	close(a.slow)
-	a.fill(t, 10)
-	a.stop()
-	a.slow = make(chan struct{})
-	a.follow(t)
-	a.level(t)
+	a := newSlowApp(t)
 
 	p := start(t, a.command("rebuild", "orders")...)
 	a.rebuilds(t, true)
@@ -334,14 +340,7 @@ func (a *app) rebuilds(t *testing.T, want bool) {
 
 func TestARebuildInTheBackgroundIsSeenAndCancelled(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.slow = make(chan struct{})
-	close(a.slow)
-	a.fill(t, 10)
-	a.stop()
-	a.slow = make(chan struct{})
-	a.follow(t)
-	a.level(t)
+	a := newSlowApp(t)
 	assert.Equal(t, "version 2 of orders is being filled; foldstream projections show orders tells how far it is\n", a.must(t, "rebuild", "orders", "--detach"))
 	a.rebuilds(t, true)
 	require.Eventually(t, func() bool { return strings.Contains(a.must(t, "list"), "version 2 is filled: 0%, ? to go") }, patience, 20*time.Millisecond)

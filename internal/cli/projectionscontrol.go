@@ -120,10 +120,7 @@ Example:
 
 // Validate implements kong's interface for that.
 func (c *skipCommand) Validate() error {
-	if !c.Yes {
-		return wrongUsage("view %q would lack the events up to position %d until it is rebuilt; add --yes if that is meant", c.View, c.Position)
-	}
-	return nil
+	return confirmed(c.Yes, "view %q would lack the events up to position %d until it is rebuilt", c.View, c.Position)
 }
 
 // Run asks an application to skip.
@@ -185,10 +182,7 @@ Example:
 
 // Validate implements kong's interface for that.
 func (c *dropVersionCommand) Validate() error {
-	if !c.Yes {
-		return wrongUsage("version %d of view %q would be gone for good; add --yes if that is meant", c.Version, c.View)
-	}
-	return nil
+	return confirmed(c.Yes, "version %d of view %q would be gone for good", c.Version, c.View)
 }
 
 // Run drops the version.

@@ -254,10 +254,7 @@ Example:
 
 // Validate implements kong's interface for that.
 func (c *parkedDropCommand) Validate() error {
-	if !c.Yes {
-		return wrongUsage("view %q would lack the first parked event of stream %q; add --yes if that is meant", c.View, c.Stream)
-	}
-	return nil
+	return confirmed(c.Yes, "view %q would lack the first parked event of stream %q", c.View, c.Stream)
 }
 
 // Run gives up an event.

@@ -23,9 +23,10 @@ const maxAppend = 16 << 20
 
 // A streamsCommand is what its subcommands share.
 type streamsCommand struct {
+	outputFlags
+
 	Connection string        `short:"c" placeholder:"URL" help:"Connection string of the EventStoreDB; by default FOLDSTREAM_URL or ESDB_URL of the environment, else esdb://127.0.0.1:2113?tls=false."`
 	Timeout    time.Duration `default:"5s" help:"How long to go on trying when the server is away; a tail that has begun tries for ever (${default})."`
-	Output     string        `short:"o" enum:"auto,table,json" default:"auto" help:"table, or json for JSON lines; a table by default when standard output is a terminal."`
 	LogLevel   slog.Level    `default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
 
 	List   listCommand   `cmd:"" help:"List the streams."`
@@ -64,11 +65,6 @@ func (s *streamsCommand) with(ctx context.Context, w *world, do func(eventstore.
 		err = s.explain(ctx, closing)
 	}
 	return err
-}
-
-// table reports whether people rather than programs read the output.
-func (s *streamsCommand) table(w *world) bool {
-	return s.Output == "table" || s.Output == "auto" && isTerminal(w.out)
 }
 
 // A selection chooses events.
