@@ -1,6 +1,9 @@
 package eventstore
 
-import "reflect"
+import (
+	"reflect"
+	"strconv"
+)
 
 // A Codec turns the Go values of events into stored events and back. Package
 // codec has one. A Codec is safe for concurrent use.
@@ -34,3 +37,29 @@ type Codec interface {
 // everything else of the stored event. It may be empty: the event then counts
 // as read and means nothing.
 type Several []any
+
+// A TypeResolver is a [Codec] that reads some stored events as other things
+// than one value of the type that is written under their name. Projections ask
+// it, so that all other events are decoded into values that are used again.
+type TypeResolver interface {
+	// TypeOf returns the Go type t as which events that are stored under name
+	// are read. Those of a schema version below several may be read as a
+	// [Several] or as a value of another type. t is nil for a name that is not
+	// known, or of which all events may.
+	TypeOf(name string) (t reflect.Type, several int)
+}
+
+// SchemaVersion returns the schema version of an event's type from the event's
+// metadata, see [KeySchemaVersion]: 1 when none is given, and 0 for what is not
+// a decimal number above 0.
+func SchemaVersion(m Metadata) int {
+	s, ok := m.Lookup(KeySchemaVersion)
+	if !ok {
+		return 1
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0
+	}
+	return n
+}

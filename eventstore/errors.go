@@ -19,6 +19,7 @@ var (
 	ErrCorrupt        = errors.New("eventstore: stored data is damaged")
 	ErrAccessDenied   = errors.New("eventstore: access denied")
 	ErrUnknownEvent   = errors.New("eventstore: unknown event type")
+	ErrNewerSchema    = errors.New("eventstore: event of a newer schema version")
 	ErrNotCaughtUp    = errors.New("eventstore: view has not caught up")
 )
 
@@ -144,6 +145,24 @@ func (e *UnknownEventError) Error() string {
 
 // Is reports whether target is [ErrUnknownEvent].
 func (e *UnknownEventError) Is(target error) bool { return target == ErrUnknownEvent }
+
+// A NewerSchemaError names a stored event whose schema version this program does
+// not know, because a newer program has written it: nothing is wrong with the
+// event. It matches [ErrNewerSchema].
+type NewerSchemaError struct {
+	Type    string
+	Stream  string
+	Version Version
+	Schema  string // as recorded under [KeySchemaVersion]
+	Known   int    // the newest version that the program knows
+}
+
+func (e *NewerSchemaError) Error() string {
+	return fmt.Sprintf("eventstore: event %d of stream %q has schema version %q of type %q, and this program knows version %d at most; run the program that wrote it, or a newer one", e.Version, e.Stream, e.Schema, e.Type, e.Known)
+}
+
+// Is reports whether target is [ErrNewerSchema].
+func (e *NewerSchemaError) Is(target error) bool { return target == ErrNewerSchema }
 
 // A NotCaughtUpError says that a view did not reach a position in time. What
 // was asked for is committed; the view is late. It matches [ErrNotCaughtUp]

@@ -18,6 +18,7 @@ const (
 	KeyCausationID   = "$causationId"   // the message that caused this one
 	KeyCommandID     = "command_id"     // the command that decided the event
 	KeySchemaVersion = "schema_version" // of the event's type, when above 1
+	KeyContentType   = "content_type"   // of the data, on stores that keep no other than JSON and octet-stream
 	KeyTraceParent   = "traceparent"    // W3C trace context
 	KeyTraceState    = "tracestate"
 	KeyTenant        = "tenant"

@@ -4,46 +4,44 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// ErrUnregistered is matched by the error for a Go type that was not
-// registered with [Type].
-var ErrUnregistered = errors.New("codec: Go type is not registered")
-
 // A Codec knows the event types of an application. It is immutable after
 // [New] and safe for concurrent use.
 type Codec struct {
-	byName   map[string]*entry
-	byType   map[reflect.Type]*entry
-	encoding Encoding // of types that choose none
+	names     map[string]*named
+	types     map[reflect.Type]*entry
+	steps     []*step
+	byOld     map[reflect.Type][]*step // by the Go type that they take
+	encoding  Encoding                 // of types that choose none
+	encodings map[string]Encoding      // by content type
 }
 
-var _ eventstore.Codec = (*Codec)(nil)
-
-// entry is one registered type; the functions hold its Go type.
-type entry struct {
-	goType   reflect.Type
-	ptrType  reflect.Type // pointer to goType
-	names    []string     // the first is written
-	encoding Encoding     // nil: the codec's
-	encode   func(Encoding, any) ([]byte, error)
-	decode   func(Encoding, []byte) (any, error)
-}
+var (
+	_ eventstore.Codec        = (*Codec)(nil)
+	_ eventstore.TypeResolver = (*Codec)(nil)
+)
 
 // A Registration is an argument of [New].
 type Registration func(*Codec) error
 
-// New returns a codec of the given types. It panics when a name or a Go type
-// is registered twice or cannot be encoded: such a program must not start.
+// New returns a codec of the given types, in any order. It panics with all
+// that is wrong with them: such a program must not start. Wrong are a name, a
+// Go type, or a schema version of a name that is registered twice; a type that
+// cannot be encoded and brought back, however deep inside; and upcasts with a
+// gap, in a circle, or to a type that is not registered.
 func New(types ...Registration) *Codec {
-	c := &Codec{byName: map[string]*entry{}, byType: map[reflect.Type]*entry{}, encoding: Msgpack}
+	c := &Codec{
+		names: make(map[string]*named), types: make(map[reflect.Type]*entry), byOld: make(map[reflect.Type][]*step),
+		encoding: Msgpack, encodings: make(map[string]Encoding),
+	}
 	var errs []error
 	for _, register := range types {
 		errs = append(errs, register(c))
 	}
+	errs = append(errs, c.finish()...)
 	if err := errors.Join(errs...); err != nil {
 		panic(err)
 	}
@@ -59,168 +57,145 @@ func Default(e Encoding) Registration {
 	}
 }
 
-// A TypeOption is an option of [Type].
-type TypeOption func(*entry)
-
-// As chooses the encoding in which events of this type are written.
-func As(e Encoding) TypeOption { return func(t *entry) { t.encoding = e } }
-
-// Aliases gives further names under which events of this type are found, such
-// as names it had before. They are read and never written.
-func Aliases(names ...string) TypeOption {
-	return func(t *entry) { t.names = append(t.names, names...) }
-}
-
-// Type registers Go type T under a name, such as "order.placed".
-func Type[T any](name string, opts ...TypeOption) Registration {
-	t := &entry{goType: reflect.TypeFor[T](), ptrType: reflect.TypeFor[*T](), names: []string{name}, encode: encode[T], decode: decode[T]}
-	for _, opt := range opts {
-		opt(t)
-	}
-	return func(c *Codec) error { return c.add(t) }
-}
-
-func encode[T any](enc Encoding, v any) ([]byte, error) {
-	if _, ok := any((*T)(nil)).(fastMarshaler); ok && enc == Msgpack {
-		t := v.(T) // generated methods have pointer receivers
-		return enc.Marshal(&t)
-	}
-	return enc.Marshal(v)
-}
-
-func decode[T any](enc Encoding, data []byte) (any, error) {
-	v := new(T)
-	if err := enc.Unmarshal(data, v); err != nil {
-		return nil, err
-	}
-	return *v, nil
-}
-
-func (c *Codec) add(t *entry) error {
-	if err := encodable(t.goType); err != nil {
-		return fmt.Errorf("codec: %q: %w", t.names[0], err)
-	}
-	if other, ok := c.byType[t.goType]; ok {
-		return fmt.Errorf("codec: Go type %v is registered as %q and as %q; use codec.Aliases for a second name", t.goType, other.names[0], t.names[0])
-	}
-	for _, name := range t.names {
-		if name == "" || strings.HasPrefix(name, "$") {
-			return fmt.Errorf("codec: type name %q of %v: names must not be empty or start with a dollar sign", name, t.goType)
+// Reads has events be read that were stored in an encoding which no type is
+// written in any more. [Msgpack], [JSON] and what types are written in need no
+// mention.
+func Reads(encodings ...Encoding) Registration {
+	return func(c *Codec) error {
+		var errs []error
+		for _, e := range encodings {
+			errs = append(errs, c.reads(e))
 		}
-		if other, ok := c.byName[name]; ok {
-			return fmt.Errorf("codec: name %q is registered for %v and for %v; names must be unique", name, other.goType, t.goType)
-		}
-		c.byName[name] = t
+		return errors.Join(errs...)
 	}
-	c.byType[t.goType] = t
+}
+
+func (c *Codec) reads(e Encoding) error {
+	other, ok := c.encodings[e.ContentType()]
+	if ok && reflect.TypeOf(e).Comparable() && other != e {
+		return fmt.Errorf("codec: two encodings, %T and %T, have content type %q; what is stored could be either", other, e, e.ContentType())
+	}
+	c.encodings[e.ContentType()] = e
 	return nil
 }
 
-// encodable refuses what no encoding can bring back as the same Go value.
-func encodable(t reflect.Type) error {
-	switch t.Kind() {
-	case reflect.Interface, reflect.Pointer, reflect.Func, reflect.Chan, reflect.UnsafePointer:
-		return fmt.Errorf("%v is a %v; register the concrete struct type", t, t.Kind())
-	case reflect.Struct:
-		for f := range t.Fields() {
-			switch f.Type.Kind() {
-			case reflect.Func, reflect.Chan, reflect.UnsafePointer:
-				if f.IsExported() {
-					return fmt.Errorf("field %s of %v is a %v, which cannot be encoded", f.Name, t, f.Type.Kind())
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// Encode returns event with its name, content type and data. event is a value
-// of a registered type.
+// Encode returns event with its name, content type and data, and its schema
+// version in the metadata if that is above 1. event is a value of a registered
+// type.
 func (c *Codec) Encode(event any) (eventstore.Event, error) {
-	t, ok := c.byType[reflect.TypeOf(event)]
+	t, ok := c.types[reflect.TypeOf(event)]
 	if !ok {
 		return eventstore.Event{}, fmt.Errorf("%w: %T; add codec.Type[%T](name) to codec.New", ErrUnregistered, event, event)
 	}
-	enc := t.encoding
-	if enc == nil {
-		enc = c.encoding
-	}
-	data, err := t.encode(enc, event)
+	data, err := t.encode(t.encoding, event)
 	if err != nil {
 		return eventstore.Event{}, fmt.Errorf("codec: encode %q: %w", t.names[0], err)
 	}
-	return eventstore.Event{Type: t.names[0], ContentType: enc.ContentType(), Data: data}, nil
+	return eventstore.Event{Type: t.names[0], ContentType: t.contentType, Data: data, Metadata: t.meta}, nil
 }
 
-// Decode returns the Go value of r, an [*eventstore.UnknownEventError] for a
-// type that is not registered, or a [*DecodeError] for data that does not fit.
+// Decode returns the Go value of r, or an [eventstore.Several] if that is what
+// it is upcast to. It returns an [*eventstore.UnknownEventError] for a type
+// that is not registered, an [*eventstore.NewerSchemaError] for a schema
+// version that is not, or a [*DecodeError] for data that does not fit.
 func (c *Codec) Decode(r eventstore.Recorded) (any, error) {
-	t, ok := c.byName[r.Type]
+	n, ok := c.names[r.Type]
 	if !ok {
-		return nil, &eventstore.UnknownEventError{Type: r.Type, Stream: r.Stream, Version: r.Version}
+		return nil, unknown(&r)
 	}
-	v, err := t.decode(c.encodingOf(t, r.ContentType), r.Data)
-	if err != nil {
-		return nil, &DecodeError{Type: r.Type, Stream: r.Stream, Version: r.Version, Err: err}
+	if version := schemaVersion(r.Metadata); version != n.version {
+		return c.decodeOld(n, version, r)
 	}
-	return v, nil
+	enc, err := c.encodingOf(n.current, &r)
+	if err == nil {
+		var v any
+		if v, err = n.current.decode(enc, r.Data); err == nil {
+			return v, nil
+		}
+	}
+	return nil, failed(&r, err)
 }
 
 // DecodeInto sets the value that ptr points to and returns the errors of
 // [Codec.Decode]. It returns an error for a ptr to another type than the one
-// that is registered for the event.
+// that r is read as.
 func (c *Codec) DecodeInto(r eventstore.Recorded, ptr any) error {
-	t, ok := c.byName[r.Type]
+	n, ok := c.names[r.Type]
 	if !ok {
-		return &eventstore.UnknownEventError{Type: r.Type, Stream: r.Stream, Version: r.Version}
+		return unknown(&r)
 	}
-	var err error
-	if got := reflect.TypeOf(ptr); got != t.ptrType {
-		err = fmt.Errorf("it is a %v and does not go into a %v", t.goType, got)
-	} else {
-		err = c.encodingOf(t, r.ContentType).Unmarshal(r.Data, ptr)
+	if version := schemaVersion(r.Metadata); version != n.version {
+		return c.decodeOldInto(n, version, r, ptr)
 	}
-	if err != nil {
-		return &DecodeError{Type: r.Type, Stream: r.Stream, Version: r.Version, Err: err}
+	if got := reflect.TypeOf(ptr); got != n.current.ptrType {
+		return failed(&r, fmt.Errorf("it is a %v and does not go into a %v", n.current.goType, got))
 	}
-	return nil
+	enc, err := c.encodingOf(n.current, &r)
+	if err == nil {
+		if err = enc.Unmarshal(r.Data, ptr); err == nil {
+			return nil
+		}
+	}
+	return failed(&r, err)
 }
 
-// encodingOf goes by the recorded content type where that says something:
-// EventStoreDB keeps application/json and turns everything else into
-// application/octet-stream, which then means what the type writes today.
-func (c *Codec) encodingOf(t *entry, contentType string) Encoding {
-	switch contentType {
-	case eventstore.ContentTypeJSON:
-		return JSON
-	case eventstore.ContentTypeMsgpack:
-		return Msgpack
+// schemaVersion is [eventstore.SchemaVersion], which most metadata is too
+// short for.
+func schemaVersion(m eventstore.Metadata) int {
+	if m.Size() < len(eventstore.KeySchemaVersion) {
+		return 1
 	}
-	if t.encoding != nil {
-		return t.encoding
+	return eventstore.SchemaVersion(m)
+}
+
+func unknown(r *eventstore.Recorded) error {
+	return &eventstore.UnknownEventError{Type: r.Type, Stream: r.Stream, Version: r.Version}
+}
+
+func failed(r *eventstore.Recorded, err error) error {
+	return &DecodeError{Type: r.Type, Stream: r.Stream, Version: r.Version, Err: err}
+}
+
+// encodingOf goes by the recorded content type. t, which may be nil, is the
+// type that is written under the event's name today.
+func (c *Codec) encodingOf(t *entry, r *eventstore.Recorded) (Encoding, error) {
+	if t != nil && r.ContentType == t.contentType {
+		return t.encoding, nil
 	}
-	return c.encoding
+	return c.otherEncoding(t, r.ContentType, r.Metadata)
+}
+
+// otherEncoding finds the encoding of an event that is not in the one of its
+// type today. EventStoreDB keeps application/json and turns everything else
+// into application/octet-stream. esdbstore puts what that was into the
+// metadata; of events that others have written it is what the type writes.
+func (c *Codec) otherEncoding(t *entry, contentType string, m eventstore.Metadata) (Encoding, error) {
+	if contentType == "" || contentType == eventstore.ContentTypeBinary {
+		if contentType = m.Get(eventstore.KeyContentType); contentType == "" {
+			if t != nil {
+				return t.encoding, nil
+			}
+			return c.encoding, nil
+		}
+	}
+	if e, ok := c.encodings[contentType]; ok {
+		return e, nil
+	}
+	return nil, fmt.Errorf("no encoding has its content type %q; add codec.Reads to codec.New", contentType)
 }
 
 // TypeNames implements [eventstore.Codec].
 func (c *Codec) TypeNames(t reflect.Type) []string {
-	if e, ok := c.byType[t]; ok {
-		return e.names
+	if e, ok := c.types[t]; ok {
+		return e.found
 	}
 	return nil
 }
 
-// A DecodeError says which stored event could not be decoded.
-type DecodeError struct {
-	Type    string
-	Stream  string
-	Version eventstore.Version
-	Err     error
+// TypeOf implements [eventstore.TypeResolver].
+func (c *Codec) TypeOf(name string) (t reflect.Type, several int) {
+	if n, ok := c.names[name]; ok {
+		return n.goType, n.several
+	}
+	return nil, 0
 }
-
-func (e *DecodeError) Error() string {
-	return fmt.Sprintf("codec: event %d of stream %q, type %q, cannot be decoded: %v", e.Version, e.Stream, e.Type, e.Err)
-}
-
-// Unwrap returns what the encoding said.
-func (e *DecodeError) Unwrap() error { return e.Err }

@@ -157,7 +157,7 @@ func TestWrongRegistrationsDoNotStart(t *testing.T) {
 		"system name":   {"dollar", []codec.Registration{codec.Type[placed]("$placed")}},
 		"interface":     {"interface", []codec.Registration{codec.Type[any]("a")}},
 		"pointer":       {"ptr", []codec.Registration{codec.Type[*placed]("a")}},
-		"channel field": {"field C", []codec.Registration{codec.Type[struct{ C chan int }]("a")}},
+		"channel field": {"struct { C chan int }.C is a chan", []codec.Registration{codec.Type[struct{ C chan int }]("a")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

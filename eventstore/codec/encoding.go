@@ -19,7 +19,8 @@ type Encoding interface {
 	// ContentType is recorded with every event of this encoding.
 	ContentType() string
 
-	// Marshal returns the bytes of v, which the caller owns.
+	// Marshal returns the bytes of v, or of the value that v points to. The
+	// caller owns them.
 	Marshal(v any) ([]byte, error)
 
 	// Append appends the bytes of v to b and returns the longer slice. It is
@@ -69,6 +70,16 @@ func (e *encoder) WriteByte(b byte) error {
 type decoder struct {
 	src bytes.Reader
 	dec *msgpack.Decoder
+}
+
+func (d *decoder) reset(data []byte) {
+	d.src.Reset(data)
+	d.dec.Reset(&d.src)
+}
+
+func (d *decoder) release() {
+	d.src.Reset(nil)
+	decoders.Put(d)
 }
 
 // Building an encoder costs more than using it, see docs/adr/0003.
@@ -128,11 +139,9 @@ func (msgpackEncoding) Unmarshal(data []byte, v any) error {
 		return err
 	}
 	d := decoders.Get().(*decoder)
-	d.src.Reset(data)
-	d.dec.Reset(&d.src)
+	d.reset(data)
 	err := decodeMsgpack(d, v)
-	d.src.Reset(nil)
-	decoders.Put(d)
+	d.release()
 	return err
 }
 
@@ -145,11 +154,9 @@ func plausible(data []byte) error {
 		return nil
 	}
 	d := decoders.Get().(*decoder)
-	d.src.Reset(data)
-	d.dec.Reset(&d.src)
+	d.reset(data)
 	err := d.dec.Skip() // walks it without making anything
-	d.src.Reset(nil)
-	decoders.Put(d)
+	d.release()
 	return err
 }
 
