@@ -5,6 +5,7 @@
 //	go run ./benchmarks projection -zipf 1.1 -events 1000000 -keys 100000
 //	go run ./benchmarks rebuild -events 1000000 -keys 100000
 //	go run ./benchmarks memory -events 10000000 -keys 1000000
+//	go run ./benchmarks commands
 //	go run ./benchmarks wire
 //	go run ./benchmarks store
 //
@@ -25,7 +26,7 @@ import (
 	"syscall"
 )
 
-const usage = `usage: benchmarks projection|catch-up|rebuild|four|latency|memory|wire|store [flags]
+const usage = `usage: benchmarks projection|catch-up|rebuild|four|latency|memory|commands|wire|store [flags]
 
   projection   all of the following but memory, with the bars that they are to
                reach; with -zipf only catch-up
@@ -34,6 +35,8 @@ const usage = `usage: benchmarks projection|catch-up|rebuild|four|latency|memory
   four         replays it into four views at once
   latency      commands at a steady rate: accepted until readable in the view
   memory       the memory of a process that replays, by the bound of its cache
+  commands     the write side: commands, aggregates, the command bus;
+               flags: benchmarks commands -h
   store        the log store beside the limits of the disk and the memory;
                flags: benchmarks store -h
   wire         the server and the driver for EventStoreDB; flags: benchmarks wire -h
@@ -83,12 +86,7 @@ type config struct {
 
 func parse(args []string, stderr io.Writer) (config, error) {
 	var c config
-	fs := flag.NewFlagSet("benchmarks", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		_, _ = fmt.Fprint(stderr, usage)
-		fs.PrintDefaults()
-	}
+	fs := newFlags("benchmarks", usage, stderr)
 	fs.IntVar(&c.events, "events", 1_000_000, "events to replay")
 	fs.IntVar(&c.keys, "keys", 100_000, "aggregates, and so documents, that they are spread over")
 	fs.Float64Var(&c.zipf, "zipf", 0, "skew of the keys, above 1; 0 means uniform")
@@ -103,11 +101,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&c.profile, "cpuprofile", "", "file to write a CPU profile of the replays to")
 	fs.BoolVar(&c.json, "json", false, "print one JSON object instead of lines")
 	for len(args) > 0 { // flags may stand before and after the scenario
-		if err := fs.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return c, err
-			}
-			return c, errUsage
+		if err := parseFlags(fs, args); err != nil {
+			return c, err
 		}
 		if args = fs.Args(); len(args) > 0 {
 			if c.scenario != "" {
@@ -118,7 +113,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	}
 	switch {
 	case !slices.Contains(scenarios, c.scenario):
-		return c, fmt.Errorf("%w: unknown scenario %q; there are %q, wire and store", errUsage, c.scenario, scenarios)
+		return c, fmt.Errorf("%w: unknown scenario %q; there are %q, commands, wire and store", errUsage, c.scenario, scenarios)
 	case c.events < 1 || c.keys < 1 || c.reps < 1 || c.samples < 1:
 		return c, fmt.Errorf("%w: -events, -keys, -reps and -samples must be 1 or more", errUsage)
 	case c.only != "" && (c.scenario != "projection" || c.zipf != 0):
@@ -131,21 +126,24 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	return c, nil
 }
 
+// programs are scenarios with flags of their own, and the processes that some
+// of them start.
+var programs = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) error{
+	"commands":    runCommands,
+	"wire":        runWire,
+	"store":       runStore,
+	"store-child": storeChildMain,
+	"projector":   projector,
+	"wire-server": func(ctx context.Context, args []string, stdout, _ io.Writer) error {
+		return wireServer(ctx, args, os.Stdin, stdout)
+	},
+}
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 && args[0] == "wire" {
-		return runWire(ctx, args[1:], stdout, stderr)
-	}
-	if len(args) > 0 && args[0] == "store" {
-		return runStore(ctx, args[1:], stdout, stderr)
-	}
-	if len(args) > 0 && args[0] == "store-child" {
-		return storeChildMain(ctx, args[1:], stdout, stderr)
-	}
-	if len(args) > 0 && args[0] == "projector" {
-		return projector(ctx, args[1:], stdout)
-	}
-	if len(args) > 0 && args[0] == "wire-server" {
-		return wireServer(ctx, args[1:], os.Stdin, stdout)
+	if len(args) > 0 {
+		if program, ok := programs[args[0]]; ok {
+			return program(ctx, args[1:], stdout, stderr)
+		}
 	}
 	c, err := parse(args, stderr)
 	if err != nil {

@@ -132,6 +132,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"projection", "-only", "nonsense"}, {"rebuild", "-only", "zipf"}, {"latency", "-samples", "0"},
 		{"wire", "-runs", "0"}, {"wire", "more"}, {"wire", "-nonsense"}, {"wire", "-only", "nonsense"},
 		{"store", "-reps", "0"}, {"store", "more"}, {"store", "-events", "10"}, {"store", "-only", "nonsense"},
+		{"commands", "-reps", "0"}, {"commands", "more"}, {"commands", "-only", "nonsense"},
 		{"store", "-grow", "1"}, {"store", "-log", "there", "-grow", "10000000"},
 	} {
 		require.ErrorIs(t, run(context.Background(), args, io.Discard, io.Discard), errUsage, args)

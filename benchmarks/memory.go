@@ -99,7 +99,7 @@ func (b *bench) projector(ctx context.Context, cache int) (peak, seconds float64
 }
 
 // projector is the other process: it replays and ends.
-func projector(ctx context.Context, args []string, stdout io.Writer) error {
+func projector(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	fs := flag.NewFlagSet("projector", flag.ContinueOnError)
 	dir := fs.String("dir", "", "log store")
 	addr := fs.String("redis", "", "address")

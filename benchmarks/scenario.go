@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +18,8 @@ import (
 	"github.com/foldstream/foldstream/eventstore/logstore"
 	"github.com/foldstream/foldstream/projection"
 	"github.com/foldstream/foldstream/projection/redisview"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 // result is what is printed; the medians of all repetitions.
@@ -152,7 +153,7 @@ func (b *bench) run(ctx context.Context, r *result) error {
 		b.say("run %d: %.3f s, %.0f events/s, %.1f allocations/event; redis-benchmark HSET %.0f/s",
 			i+1, seconds, float64(b.events*b.times())/seconds, perEvent, limit)
 	}
-	r.Seconds, r.HSET, r.Allocs = median(r.AllSeconds), median(r.AllHSET), median(allocs)
+	r.Seconds, r.HSET, r.Allocs = race.Median(r.AllSeconds), race.Median(r.AllHSET), race.Median(allocs)
 	r.PerSecond = float64(b.events*b.times()) / r.Seconds
 	r.Ratio = r.PerSecond / r.HSET
 	return nil
@@ -288,11 +289,6 @@ func (b *bench) drop(ctx context.Context) error {
 		errs = append(errs, b.rdb.Unlink(ctx, it.Val()).Err())
 	}
 	return errors.Join(append(errs, it.Err())...)
-}
-
-func median(all []float64) float64 {
-	sorted := slices.Sorted(slices.Values(all))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 func (r *result) print(say func(string, ...any)) {

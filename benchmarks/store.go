@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +12,9 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 const storeUsage = `usage: benchmarks store [flags]
@@ -45,12 +45,7 @@ type storeConfig struct {
 
 func parseStore(args []string, stderr io.Writer) (storeConfig, error) {
 	var c storeConfig
-	fs := flag.NewFlagSet("benchmarks store", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		_, _ = fmt.Fprint(stderr, storeUsage)
-		fs.PrintDefaults()
-	}
+	fs := newFlags("benchmarks store", storeUsage, stderr)
 	fs.IntVar(&c.events, "events", 5_000_000, "events in the log that is read and opened")
 	fs.IntVar(&c.grow, "grow", 20_000_000, "events that the log grows to for the row about memory; 0 leaves it out")
 	fs.IntVar(&c.streams, "streams", 100_000, "streams that the events, and so many more each, are spread over")
@@ -63,15 +58,10 @@ func parseStore(args []string, stderr io.Writer) (storeConfig, error) {
 	fs.StringVar(&c.only, "only", "", "only rows whose name contains this, and the limits that they need")
 	fs.StringVar(&c.profile, "cpuprofile", "", "file to write a CPU profile of the repetitions to")
 	fs.BoolVar(&c.json, "json", false, "print one JSON object a row instead of a table")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return c, err
-		}
-		return c, errUsage
+	if err := parseOnlyFlags(fs, args); err != nil {
+		return c, err
 	}
 	switch {
-	case fs.NArg() > 0:
-		return c, fmt.Errorf("%w: %q is one argument too many", errUsage, fs.Arg(0))
 	case c.streams < 10 || c.events < 10*c.streams:
 		return c, fmt.Errorf("%w: -streams must be 10 or more, and -events 10 times as many or more", errUsage)
 	case c.payload < 1 || c.reps < 1 || c.reads20 < 1 || c.span <= 0:
@@ -107,7 +97,7 @@ func runStore(ctx context.Context, args []string, stdout, stderr io.Writer) (err
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &storeRun{storeConfig: c, dir: dir, samples: make(map[string][]float64), extra: make(map[string]string)}
 	s.progress = func(format string, a ...any) { _, _ = fmt.Fprintf(stderr, format+"\n", a...) }
-	s.progress("%s, %s/%s, %d CPUs, load %s; %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load(), filepath.Dir(dir))
+	s.progress("%s; %s", race.Machine(), filepath.Dir(dir))
 	if c.profile != "" {
 		f, err := os.Create(c.profile)
 		if err != nil {
@@ -188,7 +178,7 @@ func (s *storeRun) interleaveSlices(ctx context.Context, all []sliced) error {
 		runtime.GC()
 		for left := s.span; left > 0; left -= slice {
 			for i, t := range all {
-				start, cpu := time.Now(), usedTime()
+				start, cpu := time.Now(), race.UsedTime()
 				n, err := t.run(ctx, min(left, slice))
 				if err == nil {
 					err = ctx.Err()
@@ -196,7 +186,7 @@ func (s *storeRun) interleaveSlices(ctx context.Context, all []sliced) error {
 				if err != nil {
 					return fmt.Errorf("%s: %w", t.name, err)
 				}
-				done[i], took[i], used[i] = done[i]+n, took[i]+time.Since(start), used[i]+usedTime()-cpu
+				done[i], took[i], used[i] = done[i]+n, took[i]+time.Since(start), used[i]+race.UsedTime()-cpu
 			}
 		}
 		for i, t := range all {
@@ -205,16 +195,6 @@ func (s *storeRun) interleaveSlices(ctx context.Context, all []sliced) error {
 		}
 	}
 	return nil
-}
-
-// usedTime returns the processor time that this process has used, which tells
-// more than the clock when the machine is shared.
-func usedTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // took keeps a figure, unless the repetition was one to warm up.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/logstore"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 const (
@@ -109,7 +111,7 @@ func (b *bigLog) replay(row string, count func(context.Context, *logstore.Store)
 	return func(ctx context.Context) (perSecond float64, err error) {
 		err = b.opened(func(store *logstore.Store) error {
 			stats := store.Stats()
-			start, cpu := time.Now(), usedTime()
+			start, cpu := time.Now(), race.UsedTime()
 			n, err := count(ctx, store)
 			if err != nil {
 				return err
@@ -119,7 +121,7 @@ func (b *bigLog) replay(row string, count func(context.Context, *logstore.Store)
 				return fmt.Errorf("%d events came, there are %d", n, stats.Events)
 			}
 			perSecond = float64(stats.Bytes) / took
-			b.note(row, "%s events/s, %.2g us of processor time each", human(float64(n)/took), (usedTime()-cpu).Seconds()*1e6/float64(n))
+			b.note(row, "%s events/s, %.2g us of processor time each", human(float64(n)/took), (race.UsedTime()-cpu).Seconds()*1e6/float64(n))
 			return nil
 		})
 		return perSecond, err

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 // A storeBar says what a row must reach.
@@ -68,12 +70,12 @@ func (s *storeRun) judged() []storeRow {
 			case limitLooks:
 				unit = "us"
 			}
-			all = append(all, storeRow{Row: name, Value: median(v), Unit: unit, All: v})
+			all = append(all, storeRow{Row: name, Value: race.Median(v), Unit: unit, All: v})
 		}
 	}
 	for _, b := range storeBars {
 		if v := s.samples[b.row]; len(v) > 0 {
-			r := storeRow{Row: b.row, Value: median(v), Unit: b.unit, Bar: b.bar, Note: s.extra[b.row], All: v}
+			r := storeRow{Row: b.row, Value: race.Median(v), Unit: b.unit, Bar: b.bar, Note: s.extra[b.row], All: v}
 			r.judge(b, s.samples[b.of])
 			all = append(all, r)
 		}
@@ -91,7 +93,7 @@ func (r *storeRow) judge(b storeBar, limit []float64) {
 		for i := range limit {
 			ratios[i] = r.All[i] / limit[i]
 		}
-		r.Of, r.Limit, r.Ratio = b.of, median(limit), median(ratios)
+		r.Of, r.Limit, r.Ratio = b.of, race.Median(limit), race.Median(ratios)
 		if !b.own {
 			reached = r.Ratio
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/logstore"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 const (
@@ -68,7 +70,7 @@ func (b *bigLog) grew(row string, from, to memoryUse) {
 	}
 	b.samples[row] = []float64{to.Settled - from.Settled}
 	b.note(row, "from %s to %s events, after a collection %s to %s, before it %s to %s, at most %s", human(float64(b.events)), human(float64(b.grow)),
-		human(from.Settled), human(to.Settled), human(median(from.Anonymous)), human(median(to.Anonymous)), human(to.Peak))
+		human(from.Settled), human(to.Settled), human(race.Median(from.Anonymous)), human(race.Median(to.Anonymous)), human(to.Peak))
 }
 
 // overhead returns the bytes on the disk for each event beyond what was

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 func storeArgs(dir string) []string {
@@ -89,7 +91,7 @@ func TestStoreBarsAreJudged(t *testing.T) {
 		{storeBar{bar: 10, below: true}, []float64{9, 10, 20}, nil, 1, true},
 		{storeBar{bar: 10, below: true}, []float64{9, 11, 20}, nil, 1.1, false},
 	} {
-		r := storeRow{All: c.all, Value: median(c.all)}
+		r := storeRow{All: c.all, Value: race.Median(c.all)}
 		r.judge(c.bar, c.limit)
 		assert.InDelta(t, c.ratio, r.Ratio, 1e-9, c)
 		assert.Equal(t, c.passed, *r.Passed, c)

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +10,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 const wireUsage = `usage: benchmarks wire [flags]
@@ -38,12 +38,7 @@ type wireConfig struct {
 
 func parseWire(args []string, stderr io.Writer) (wireConfig, error) {
 	var c wireConfig
-	fs := flag.NewFlagSet("benchmarks wire", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		_, _ = fmt.Fprint(stderr, wireUsage)
-		fs.PrintDefaults()
-	}
+	fs := newFlags("benchmarks wire", wireUsage, stderr)
 	fs.IntVar(&c.events, "events", 100_000, "events to read, of 200 bytes")
 	fs.IntVar(&c.appends, "appends", 5_000, "events to append one after the other; ten times as many when many callers share the work")
 	fs.IntVar(&c.runs, "runs", 5, "repetitions, of which the median counts")
@@ -52,14 +47,8 @@ func parseWire(args []string, stderr io.Writer) (wireConfig, error) {
 	fs.StringVar(&c.data, "data", "", "directory for temporary files; the system's by default")
 	fs.IntVar(&c.gogc, "gogc", 100, "garbage collection target of the client in percent, as GOGC; of the servers it is the default")
 	fs.BoolVar(&c.json, "json", false, "print one JSON object a row instead of lines")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return c, err
-		}
-		return c, errUsage
-	}
-	if fs.NArg() > 0 {
-		return c, fmt.Errorf("%w: %q is one argument too many", errUsage, fs.Arg(0))
+	if err := parseOnlyFlags(fs, args); err != nil {
+		return c, err
 	}
 	if c.events < 1 || c.appends < 1 || c.runs < 1 || c.big < 1 {
 		return c, fmt.Errorf("%w: -events, -appends, -runs and -big must be 1 or more", errUsage)
@@ -103,7 +92,7 @@ func runWire(ctx context.Context, args []string, stdout, stderr io.Writer) error
 			_, _ = fmt.Fprintf(stdout, format+"\n", a...)
 		}
 	}}
-	w.say("%s, %s/%s, %d CPUs, load %s; GOGC %d of the client", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load(), c.gogc)
+	w.say("%s; GOGC %d of the client", race.Machine(), c.gogc)
 	for _, step := range []func(context.Context) error{w.reads, w.appendOne, w.appendMany, w.batches, w.driver, w.memory} {
 		if err := step(ctx); err != nil {
 			return err
@@ -122,15 +111,6 @@ func runWire(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		_, _ = fmt.Fprintln(stdout, r.line())
 	}
 	return nil
-}
-
-// load is the machine's load average, where it is told.
-func load() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.Join(strings.Fields(string(data))[:3], " ")
 }
 
 // wants reports whether a row was asked for.
@@ -180,14 +160,14 @@ func (w *wire) race(ctx context.Context, what string, all ...contender) (map[str
 
 // add adds a row without a bar.
 func (w *wire) add(name, unit string, all []float64) *wireRow {
-	w.rows = append(w.rows, wireRow{Name: name, Value: median(all), Unit: unit, All: all})
+	w.rows = append(w.rows, wireRow{Name: name, Value: race.Median(all), Unit: unit, All: all})
 	return &w.rows[len(w.rows)-1]
 }
 
 // compared adds a row whose ratio to another must reach bar.
 func (w *wire) compared(name string, all []float64, of string, base []float64, bar float64) {
 	r := w.add(name, "events/s", all)
-	r.Of, r.Bar, r.Ratio = of, bar, r.Value/median(base)
+	r.Of, r.Bar, r.Ratio = of, bar, r.Value/race.Median(base)
 	passed := r.Ratio >= bar
 	r.Passed = &passed
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/esdbstore"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 // The bars, and what they were set by: see the issue and measured.md.
@@ -131,7 +133,7 @@ func (w *wire) appendMany(ctx context.Context) error {
 	w.add("append 1, 64 callers, ceiling", "events/s", rates["ceiling"])
 	w.add("append 1, 64 callers, memory", "events/s", rates["memory"])
 	r := w.add(name, "events/s", rates["logstore, durable"])
-	r.Of, r.Ratio = "the ceiling", r.Value/median(rates["ceiling"])
+	r.Of, r.Ratio = "the ceiling", r.Value/race.Median(rates["ceiling"])
 	r.atLeast(barMany * min(1, syncs/barManySyncs)) // a slower disk lowers it, a faster one does not raise it
 	return nil
 }
@@ -192,7 +194,7 @@ func (w *wire) batches(ctx context.Context) error {
 	w.add(name+"ceiling", "events/s", rates["ceiling"])
 	for _, store := range []string{"memory", "logstore, durable"} {
 		r := w.add(name+store, "events/s", rates[store])
-		r.Of, r.Ratio = "the ceiling", r.Value/median(rates["ceiling"])
+		r.Of, r.Ratio = "the ceiling", r.Value/race.Median(rates["ceiling"])
 		if store == "memory" {
 			r.atLeast(barBatches)
 		}

@@ -116,6 +116,7 @@ var thirdParty = []use{
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
 	{"benchmarks", []string{esdb, goRedis, grpc, msgp, protobuf, xsys}}, // its own servers of the protocol, and maps of memory, to compare with
+	{"benchmarks/race", []string{msgp}},
 	{"internal/cli", []string{goRedis, kong, progressbar}},
 	{"internal/redistest", []string{goRedis}},
 }

@@ -1,0 +1,112 @@
+package race
+
+import (
+	"fmt"
+
+	"github.com/foldstream/foldstream/aggregate"
+)
+
+// Peers are the other libraries of a race.
+type Peers struct {
+	Memory   []Contestant // stores in memory
+	Durable  []Contestant // stores that have synced what they acknowledged
+	Dispatch []Entry      // command buses
+}
+
+// Sizes say how much is stored before something is measured.
+type Sizes struct {
+	Orders int // that commands add lines to; a multiple of 16
+	Each   int // of each caller at least, of many
+	Long   int // that are loaded
+}
+
+// Rows returns the workloads of the issue with foldstream and its peers.
+func Rows(p Peers, s Sizes) []Row {
+	oneCaller := func(c Contestant) Entry { return Fresh(c, 1) }
+	add := func(c Contestant) Entry { return Existing(c, 1, s.Orders, 100) }
+	load := func(c Contestant) Entry { return Rehydrate(c, s.Long, 1000) }
+	return []Row{
+		{Name: "W1a command on a fresh order, memory", Unit: "commands",
+			Entries: append(ours(Memory, cached, oneCaller), enter(p.Memory, oneCaller)...),
+			Bars:    bars(cached, 2, 2, Bar{Allocs: 8})},
+		{Name: "W1b command on an order of 100 events, memory", Unit: "commands",
+			Entries: append(append(ours(Memory, uncached, add), ours(Memory, cached, add)...), enter(p.Memory, add)...),
+			Bars:    append(bars(uncached, 4, 4, Bar{}), bars(cached, 50, 50, Bar{})...)},
+		freshDurable("W2 ", 1, p.Durable, 1.4),
+		freshDurable("W2 ", 16, p.Durable, 5),
+		existingDurable("W2 ", 16, s, p.Durable, 10),
+		{Name: "W3 rehydrate an order of 1000 events, memory", Unit: "events",
+			Entries: append(ours(Memory, uncached, load), enter(p.Memory, load)...),
+			Bars:    bars(uncached, 2, 5, Bar{})},
+		{Name: "W3 rehydrate an order of 1000 events, durable", Unit: "events",
+			Entries: append(ours(Durable, uncached, load), enter(p.Durable, load)...),
+			Bars:    bars(uncached, 6, 15, Bar{})},
+		{Name: "W6 dispatch to an empty handler", Unit: "commands", Entries: append(OurDispatch(), p.Dispatch...), Bars: DispatchBars},
+		Hot(64),
+	}
+}
+
+// MoreRows are workloads without peers: the more callers there are, the more
+// share a write.
+func MoreRows(s Sizes) []Row {
+	var rows []Row
+	for _, callers := range []int{64, 256} {
+		rows = append(rows, freshDurable("", callers, nil, 0), existingDurable("", callers, s, nil, 0))
+	}
+	return rows
+}
+
+func freshDurable(prefix string, callers int, peers []Contestant, times float64) Row {
+	as := func(c Contestant) Entry { return Fresh(c, callers) }
+	return Row{Name: fmt.Sprintf("%scommand on a fresh order, durable, %d callers", prefix, callers), Unit: "commands",
+		Entries: append(ours(Durable, cached, as), enter(peers, as)...), Bars: bars(cached, times, times, Bar{})}
+}
+
+func existingDurable(prefix string, callers int, s Sizes, peers []Contestant, times float64) Row {
+	as := func(c Contestant) Entry { return Existing(c, callers, max(s.Orders, s.Each*callers), 100) }
+	return Row{Name: fmt.Sprintf("%scommand on an order of 100 events, durable, %d callers", prefix, callers), Unit: "commands",
+		Entries: append(append(ours(Durable, uncached, as), ours(Durable, cached, as)...), enter(peers, as)...), Bars: bars(cached, times, times, Bar{})}
+}
+
+// caching says whether a repository keeps states in memory.
+type caching struct {
+	suffix string
+	opts   *aggregate.Options
+	warm   bool
+}
+
+var (
+	cached   = caching{suffix: ", cache", warm: true} // as by default
+	uncached = caching{suffix: ", no cache", opts: Uncached()}
+)
+
+// ours enters foldstream with plain and with generated types.
+func ours(on func(string, Types, *aggregate.Options) Contestant, how caching, as func(Contestant) Entry) []Entry {
+	var entries []Entry
+	for _, types := range []Types{Plain, Generated} {
+		c := on(ourName(types, how), types, how.opts)
+		c.Warm = how.warm
+		entries = append(entries, as(c))
+	}
+	return entries
+}
+
+func ourName(types Types, how caching) string {
+	return fmt.Sprintf("foldstream, %s types%s", types, how.suffix)
+}
+
+// bars are those of the entries that ours makes.
+func bars(how caching, plain, generated float64, more Bar) []Bar {
+	p, g := more, more
+	p.Entry, p.Times = ourName(Plain, how), plain
+	g.Entry, g.Times = ourName(Generated, how), generated
+	return []Bar{p, g}
+}
+
+func enter(all []Contestant, as func(Contestant) Entry) []Entry {
+	entries := make([]Entry, len(all))
+	for i, c := range all {
+		entries[i] = as(c)
+	}
+	return entries
+}
