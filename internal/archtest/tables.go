@@ -106,6 +106,7 @@ const (
 // thirdParty is for files that are not tests.
 var thirdParty = []use{
 	{"eventstore/codec", []string{msgpack}},
+	{"eventstore/codec/shred/shredtest", []string{testify}},
 	{"eventstore/esdbserver/...", []string{esdb, genproto, grpc, protobuf}}, // the client's module has the generated code of the protocol
 	{"eventstore/esdbstore", []string{esdb, grpc}},
 	{"eventstore/eventstoretest", []string{testify}},
