@@ -21,6 +21,7 @@ var (
 	ErrUnknownEvent   = errors.New("eventstore: unknown event type")
 	ErrNewerSchema    = errors.New("eventstore: event of a newer schema version")
 	ErrNotCaughtUp    = errors.New("eventstore: view has not caught up")
+	ErrUnsupported    = errors.New("eventstore: the store cannot do this")
 )
 
 // A ConflictError describes an append refused because its stream was not at
@@ -37,6 +38,38 @@ func (e *ConflictError) Error() string {
 
 // Is reports whether target is [ErrConflict].
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// A ConditionError describes an append refused because an event that matches
+// the query of its condition had come first. Nothing was written. It matches
+// [ErrConflict].
+type ConditionError struct {
+	Stream    string
+	Condition Condition
+	Position  Position // of the first event that matches
+}
+
+func (e *ConditionError) Error() string {
+	return fmt.Sprintf("eventstore: append to stream %q: the event at position %d matches %s, and none after position %d may; read again and decide anew",
+		e.Stream, e.Position, e.Condition.Query, e.Condition.After)
+}
+
+// Is reports whether target is [ErrConflict].
+func (e *ConditionError) Is(target error) bool { return target == ErrConflict }
+
+// An UnsupportedError names what a store cannot do. It matches
+// [ErrUnsupported].
+type UnsupportedError struct {
+	Store  string // its Go type
+	What   string
+	Remedy string
+}
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("eventstore: %s cannot %s; %s", e.Store, e.What, e.Remedy)
+}
+
+// Is reports whether target is [ErrUnsupported].
+func (e *UnsupportedError) Is(target error) bool { return target == ErrUnsupported }
 
 // A StreamNotFoundError names a stream that has no events or was soft-deleted.
 // It matches [ErrStreamNotFound].

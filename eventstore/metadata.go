@@ -23,6 +23,7 @@ const (
 	KeyTraceState    = "tracestate"
 	KeyTenant        = "tenant"
 	KeyActor         = "actor" // who asked for it
+	KeyTags          = "tags"  // what the event is about, see [Metadata.WithTags]
 
 	// KeyRaw holds metadata that another system wrote through EventStoreDB's
 	// protocol and that is not an object of strings, as it was given. The pairs

@@ -38,7 +38,7 @@ func (f *Faulty) FailAppend(n int, written bool) {
 	f.appends[n] = written
 }
 
-// FailRead lets the next sequence that is begun, of any of the four methods,
+// FailRead lets the next sequence that is begun, of any of the methods,
 // yield n events and then fail. Several calls speak of several sequences.
 func (f *Faulty) FailRead(n int) {
 	f.mu.Lock()
@@ -48,12 +48,26 @@ func (f *Faulty) FailRead(n int) {
 
 // Append fails as [Faulty.FailAppend] said.
 func (f *Faulty) Append(ctx context.Context, stream string, expected eventstore.Expected, events ...eventstore.Event) (eventstore.Receipt, error) {
+	return f.append(func() (eventstore.Receipt, error) { return f.Store.Append(ctx, stream, expected, events...) })
+}
+
+// AppendIf fails as [Faulty.FailAppend] said, of whose calls it is one too, and
+// with an [*eventstore.UnsupportedError] if the store inside cannot.
+func (f *Faulty) AppendIf(ctx context.Context, stream string, c eventstore.Condition, events ...eventstore.Event) (eventstore.Receipt, error) {
+	inner, err := eventstore.AsConditional(f.Store)
+	if err != nil {
+		return eventstore.Receipt{}, err
+	}
+	return f.append(func() (eventstore.Receipt, error) { return inner.AppendIf(ctx, stream, c, events...) })
+}
+
+func (f *Faulty) append(do func() (eventstore.Receipt, error)) (eventstore.Receipt, error) {
 	written, fails := f.nextAppend()
 	if !fails {
-		return f.Store.Append(ctx, stream, expected, events...)
+		return do()
 	}
 	if written {
-		if r, err := f.Store.Append(ctx, stream, expected, events...); err != nil {
+		if r, err := do(); err != nil {
 			return r, err
 		}
 	}
@@ -83,6 +97,16 @@ func (f *Faulty) Read(ctx context.Context, stream string, opts eventstore.ReadOp
 // ReadAll fails as [Faulty.FailRead] said.
 func (f *Faulty) ReadAll(ctx context.Context, opts eventstore.ReadAllOptions) iter.Seq2[eventstore.Recorded, error] {
 	return faulty(f, f.Store.ReadAll(ctx, opts), isEvent)
+}
+
+// ReadQuery fails as [Faulty.FailRead] said, and with an
+// [*eventstore.UnsupportedError] if the store inside cannot.
+func (f *Faulty) ReadQuery(ctx context.Context, q eventstore.Query, opts eventstore.ReadQueryOptions) iter.Seq2[eventstore.Recorded, error] {
+	inner, err := eventstore.AsConditional(f.Store)
+	if err != nil {
+		return func(yield func(eventstore.Recorded, error) bool) { yield(eventstore.Recorded{}, err) }
+	}
+	return faulty(f, inner.ReadQuery(ctx, q, opts), isEvent)
 }
 
 // Subscribe fails as [Faulty.FailRead] said.

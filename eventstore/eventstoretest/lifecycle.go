@@ -72,6 +72,11 @@ func callAll(t *testing.T, ctx context.Context, s eventstore.Store, stream strin
 	_, errs["Tombstone"] = s.Tombstone(ctx, stream, eventstore.Any)
 	_, _, errs["StreamMetadata"] = s.StreamMetadata(ctx, stream)
 	_, errs["SetStreamMetadata"] = s.SetStreamMetadata(ctx, stream, eventstore.Any, eventstore.StreamMetadata{})
+	if c, ok := s.(eventstore.Conditional); ok {
+		everything := eventstore.Query{{}}
+		_, errs["AppendIf"] = c.AppendIf(ctx, stream, eventstore.Condition{Query: everything}, event(1))
+		_, errs["ReadQuery"] = collect(t, c.ReadQuery(ctx, everything, eventstore.ReadQueryOptions{}))
+	}
 	return errs
 }
 

@@ -26,6 +26,7 @@ type Suite struct {
 
 	DensePositions bool // an empty store's positions are 1, 2, 3 …
 	ContentTypes   bool // keeps content types other than JSON and octet-stream
+	Conditional    bool // is an eventstore.Conditional
 	MaxAppendSize  int  // what Open set; default eventstore.DefaultMaxAppendSize
 }
 
@@ -40,15 +41,17 @@ type clause struct {
 	test func(t *testing.T, f *fixture)
 }
 
+type group struct {
+	name    string
+	clauses []clause
+}
+
 // Run runs every clause that applies.
 func (s Suite) Run(t *testing.T) {
 	if s.MaxAppendSize == 0 {
 		s.MaxAppendSize = eventstore.DefaultMaxAppendSize
 	}
-	groups := []struct {
-		name    string
-		clauses []clause
-	}{
+	groups := []group{
 		{"Append", appendClauses},
 		{"Expected", expectedClauses},
 		{"Read", readClauses},
@@ -59,6 +62,11 @@ func (s Suite) Run(t *testing.T) {
 		{"Concurrency", concurrencyClauses},
 		{"Lifecycle", lifecycleClauses},
 		{"Promises", promiseClauses},
+	}
+	if s.Conditional {
+		groups = append(groups, group{"Query", queryClauses}, group{"AppendIf", conditionClauses})
+	} else {
+		groups = append(groups, group{"Conditional", unsupportedClauses})
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

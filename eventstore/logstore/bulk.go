@@ -54,7 +54,7 @@ func (b *bulk) put(p *place, stream string, e *eventstore.Event, begins bool) er
 	g := b.head.base()
 	p.base, p.off = &g, int64(len(b.buf))
 	b.buf = appendFrame(b.buf, p, stream, e)
-	b.tail.add(b.tail.entry(stream), &frameInfo{p.off, uint32(p.position - b.head.first), p.version, e.Type})
+	b.tail.add(b.tail.entry(stream), &frameInfo{p.off, uint32(p.position - b.head.first), p.version, e.Type, e.Metadata})
 	b.last = p.position
 	if begins {
 		b.born++

@@ -28,6 +28,10 @@ type cursor struct {
 	due        eventstore.Position // at off; in a rewritten segment it may be a later one
 	kinds      uint64              // that may match, in c
 
+	// All streams, by a query if that is set.
+	query    eventstore.Query
+	searched bool // everything was found that there is
+
 	// One stream.
 	stream    string
 	at, to    eventstore.Version // both included

@@ -101,7 +101,7 @@ func (d *decoder) frame(ctx context.Context, c *cursor, f *frame) (bool, error) 
 		case d.i < len(d.items):
 			d.i++
 			return true, d.item(c, &d.items[d.i-1], f)
-		case c.stream == "" && !c.backwards && d.at < len(d.chunk):
+		case c.stream == "" && c.query == nil && !c.backwards && d.at < len(d.chunk):
 			if ok, err := d.neighbour(c, f); ok || err != nil {
 				return ok, err
 			}
@@ -165,6 +165,9 @@ func (d *decoder) item(c *cursor, it *item, f *frame) error {
 	if reason != "" {
 		return it.c.damaged(it.off, reason)
 	}
+	if c.query != nil {
+		return nil // fetchQuery has moved on
+	}
 	if it.version == 0 {
 		c.next, c.ended = f.position-1, f.position == c.last
 		return nil
@@ -179,7 +182,7 @@ func (d *decoder) item(c *cursor, it *item, f *frame) error {
 // event makes r the event in a frame. It is faster when r is the one of the
 // last call.
 func (d *decoder) event(f *frame, r *eventstore.Recorded) {
-	r.Metadata = eventstore.StoredMetadata(inPlace(f.meta)) // checked by the CRC
+	r.Metadata = f.metadata()
 	r.ID, r.Version, r.Position = f.id, f.version, f.position
 	if r.Stream != inPlace(f.stream) { // r still holds the event before
 		r.Stream = d.name(f.stream)
@@ -193,6 +196,9 @@ func (d *decoder) event(f *frame, r *eventstore.Recorded) {
 	r.Created = time.Unix(0, f.created).UTC()
 	r.Data = f.data[:len(f.data):len(f.data)]
 }
+
+// metadata shares memory with f. It is checked by the CRC.
+func (f *frame) metadata() eventstore.Metadata { return eventstore.StoredMetadata(inPlace(f.meta)) }
 
 // inPlace returns b as a string without a copy; b must not change while the
 // string is in use.

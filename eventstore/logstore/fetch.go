@@ -18,6 +18,9 @@ func (d *decoder) fetch(ctx context.Context, c *cursor) error {
 	if c.stream != "" {
 		return d.fetchStream(c)
 	}
+	if c.query != nil {
+		return d.fetchQuery(ctx, c)
+	}
 	cont, err := c.enter()
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ func FuzzDecodeIndex(f *testing.F) {
 			st = &stream{name: name}
 			tl.streams[name] = st
 		}
-		tl.add(st, &frameInfo{int64(64 + 40*i), uint32(i), eventstore.Version(1 + len(st.added)), "t"})
+		tl.add(st, &frameInfo{int64(64 + 40*i), uint32(i), eventstore.Version(1 + len(st.added)), "t", eventstore.NewMetadata(eventstore.KeyTags, fmt.Sprintf("all,t%d", i%7))})
 	}
 	whole := encodeIndex(stamp, indexSummary{last: 200, end: 64 + 40*200, events: 200, born: 9}, tl)
 	f.Add(whole, false)
@@ -73,10 +73,13 @@ func FuzzDecodeIndex(f *testing.F) {
 			return
 		}
 		for i := range 20 {
-			x.find(hashName(fmt.Sprint("s-", i)), func(postings []byte) bool { return len(postings)%4 != 0 })
+			x.streams.find(hashName(fmt.Sprint("s-", i)), func(postings []byte) bool { return len(postings)%4 != 0 })
+			x.tags.find(hashTag(fmt.Sprint("t", i)), func(postings []byte) bool { return len(postings)%4 != 0 })
 		}
-		x.startOf(0)
-		x.startOf(1 << 31)
+		if x.events > 0 {
+			x.blockOf(0)
+			x.blockOf(1 << 31)
+		}
 	})
 }
 

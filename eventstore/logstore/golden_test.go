@@ -1,16 +1,20 @@
 package logstore_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -18,12 +22,15 @@ import (
 	"github.com/foldstream/foldstream/eventstore/logstore"
 )
 
-var update = flag.Bool("update", false, "write testdata/golden anew, which only a new format version may ask for")
+var update = flag.Bool("update", false, "write testdata/tagged anew, which only a new format version may ask for")
 
-const golden = "testdata/golden"
+const (
+	golden = "testdata/golden" // with index files of version 1, which knew nothing of tags
+	tagged = "testdata/tagged"
+)
 
 // makeGolden makes a store with everything that the format can say: several
-// segments, one of them rewritten, every content type, limits, a tombstone.
+// segments, one of them rewritten, every content type, limits, a tombstone, tags.
 func makeGolden(t *testing.T, dir string) {
 	t.Helper()
 	now := time.Date(2026, 11, 21, 10, 0, 0, 123_456_789, time.UTC)
@@ -48,6 +55,11 @@ func makeGolden(t *testing.T, dir string) {
 	empty := eventstore.Event{Type: "touched"}
 	for i := range 24 {
 		stream := fmt.Sprintf("order-%d", i%4)
+		placed, sent := placed, sent
+		placed.Metadata, err = placed.Metadata.WithTags("customer:ada", eventstore.Tag("order", fmt.Sprint(i%4)), fmt.Sprintf("ü %d", i))
+		require.NoError(t, err)
+		sent.Metadata, err = sent.Metadata.WithTags(eventstore.Tag("order", fmt.Sprint(i%4)))
+		require.NoError(t, err)
 		add(stream, placed, paid)
 		add(stream, sent)
 		add("note-ü \"1\"", noted, empty)
@@ -73,30 +85,44 @@ func makeGolden(t *testing.T, dir string) {
 	}
 }
 
-// Every later version must open what this one wrote, and read the same.
+// Every later version must open what this one and those before it wrote, and
+// read the same.
 func TestGoldenStore(t *testing.T) {
 	t.Parallel()
-	lines := golden + ".jsonl"
 	if *update {
-		require.NoError(t, os.RemoveAll(golden))
-		makeGolden(t, golden)
-		s, err := logstore.Open(golden, &logstore.Options{ReadOnly: true})
+		require.NoError(t, os.RemoveAll(tagged))
+		makeGolden(t, tagged)
+		s, err := logstore.Open(tagged, &logstore.Options{ReadOnly: true})
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(lines, []byte(exported(t, s, nil)), 0o600))
+		require.NoError(t, os.WriteFile(tagged+".jsonl", []byte(exported(t, s, nil)), 0o600))
 		require.NoError(t, s.Close())
 	}
-	want, err := os.ReadFile(lines)
+	t.Run("Tagged", func(t *testing.T) {
+		t.Parallel()
+		testGolden(t, tagged, 0, map[string]string{"order-0": "14 15 16 17 18 ", "order-1": "19 ", "order-2": "", "order-3": "1 2 "})
+		testGoldenTags(t)
+	})
+	t.Run("WithoutTags", func(t *testing.T) {
+		t.Parallel()
+		testGolden(t, golden, 3, map[string]string{"order-0": "14 15 16 17 18 ", "order-1": "19 ", "order-2": "", "order-3": "1 2 "})
+	})
+}
+
+func testGolden(t *testing.T, golden string, stale int, streams map[string]string) {
+	t.Helper()
+	want, err := os.ReadFile(golden + ".jsonl")
 	require.NoError(t, err)
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(golden)))
 
 	report := verified(t, dir)
-	assert.Equal(t, report.Segments, report.Indexes)
+	assert.Equal(t, report.Segments, report.Indexes+stale)
+	assert.Equal(t, stale, report.Stale)
 	assert.Positive(t, report.Removed)
 	s := open(t, dir, nil)
 	assert.Equal(t, string(want), exported(t, s, nil))
 	assert.Equal(t, report.Events, s.Stats().Events)
-	for stream, want := range map[string]string{"order-0": "14 15 16 17 18 ", "order-1": "19 ", "order-2": "", "order-3": "1 2 "} {
+	for stream, want := range streams {
 		var got strings.Builder
 		for r, err := range s.Read(t.Context(), stream, eventstore.ReadOptions{}) {
 			if err != nil {
@@ -114,8 +140,9 @@ func TestGoldenStore(t *testing.T) {
 	for _, file := range segments(t, golden) {
 		b, err := os.ReadFile(file)
 		require.NoError(t, err)
-		events = append(events, readSegment(t, b)...)
+		events = append(events, slices.Collect(maps.Values(readSegment(t, b)))...)
 	}
+	slices.SortFunc(events, func(a, b eventstore.Recorded) int { return cmp.Compare(a.Position, b.Position) })
 	assert.Equal(t, events, all, "the document says what the store does")
 
 	without := t.TempDir() // index files say nothing that segments do not
@@ -126,10 +153,75 @@ func TestGoldenStore(t *testing.T) {
 	assert.Equal(t, string(want), exported(t, open(t, without, nil), nil))
 }
 
-// readSegment is a reader made of docs/log-format.md alone, with nothing of
-// this package.
-func readSegment(t *testing.T, b []byte) (events []eventstore.Recorded) {
+// testGoldenTags demands that the document says where the events with a tag
+// are.
+func testGoldenTags(t *testing.T) {
 	t.Helper()
+	found := 0
+	for _, file := range segments(t, tagged) {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		want := map[string][]uint32{"never": nil, "customer:": nil}
+		events := readSegment(t, b)
+		for _, off := range slices.Sorted(maps.Keys(events)) {
+			for tag := range events[off].Metadata.Tags() {
+				want[tag] = append(want[tag], off)
+				found++
+			}
+		}
+		b, err = os.ReadFile(index(file))
+		require.NoError(t, err)
+		for tag, offs := range want {
+			assert.Equal(t, offs, readTag(t, b, tag), tag)
+		}
+	}
+	assert.Greater(t, found, 20)
+}
+
+// readTag finds the offsets of the events with a tag in an index file, as
+// docs/log-format.md says, with nothing of this package.
+func readTag(t *testing.T, b []byte, tag string) (offs []uint32) {
+	t.Helper()
+	le := binary.LittleEndian
+	n := func(off int) int { return int(le.Uint32(b[off:])) }
+	require.Equal(t, "foldidx\n", string(b[:8]))
+	require.Equal(t, 2, n(8))
+	events, streams, blocks := n(60), n(64), n(72)
+	at := 128 + n(88) + 8*(blocks+1) + 8*blocks + 4*events + 8*(streams+1) + 4*(1<<n(96)+1) + n(92)
+	tags, count, filter, log2 := n(100), n(104), n(108), n(112)
+	if tags == 0 {
+		require.Len(t, b, at)
+		return nil
+	}
+	h := xxhash.Sum64String(tag) >> 32 << 32
+	line := b[at+int(h>>32*uint64(filter/64)>>32)*64:]
+	g := h * 0x9E3779B97F4A7C15 >> 10
+	for i := range 6 {
+		if bit := g >> (9 * i) & 511; line[bit>>3]>>(bit&7)&1 == 0 {
+			return nil
+		}
+	}
+	postings := at + filter
+	directory := postings + 4*count
+	buckets := directory + 8*(tags+1)
+	require.Len(t, b, buckets+4*(1<<log2+1))
+	bucket := int(h >> (64 - log2))
+	for i := n(buckets + 4*bucket); i < n(buckets+4*bucket+4); i++ {
+		if n(directory+8*i) != int(h>>32) {
+			continue
+		}
+		for p := n(directory + 8*i + 4); p < n(directory+8*i+12); p++ {
+			offs = append(offs, le.Uint32(b[postings+4*p:]))
+		}
+	}
+	return offs
+}
+
+// readSegment is a reader made of docs/log-format.md alone, with nothing of
+// this package. It returns the events by their offsets.
+func readSegment(t *testing.T, b []byte) map[uint32]eventstore.Recorded {
+	t.Helper()
+	events := make(map[uint32]eventstore.Recorded)
 	le, table := binary.LittleEndian, crc32.MakeTable(crc32.Castagnoli)
 	require.Equal(t, "foldlog\n", string(b[:8]))
 	require.EqualValues(t, 2, le.Uint32(b[8:]))
@@ -141,6 +233,7 @@ func readSegment(t *testing.T, b []byte) (events []eventstore.Recorded) {
 		body := b[at : at+int(n)]
 		seed := le.Uint32(b[60:]) ^ uint32(off) ^ uint32(n)*0x9E3779B1
 		require.Equal(t, crc32.Update(seed, table, body), le.Uint32(b[at-4:]))
+		frame := uint32(off)
 		off = at + int(n)
 
 		flags, id, rest := body[0], eventstore.ID(body[1:17]), body[17:]
@@ -168,7 +261,7 @@ func readSegment(t *testing.T, b []byte) (events []eventstore.Recorded) {
 		r.Metadata, err = eventstore.ParseMetadata(text(metaLen))
 		require.NoError(t, err)
 		r.Data = rest
-		events = append(events, r)
+		events[frame] = r
 	}
 	return events
 }

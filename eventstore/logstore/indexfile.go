@@ -2,11 +2,9 @@ package logstore
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
+	"fmt"
 	"hash/crc32"
-	"math/bits"
-	"slices"
 	"sort"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -25,9 +23,12 @@ import (
 //	 40 last position               92 bytes of the kinds, uint32
 //	 48 end of the data             96 log2 of the buckets, uint32
 //	 56 CRC of the segment's header
-//	 60 events, uint32             120 CRC-32C of what follows the header
-//	 64 streams, uint32            124 CRC-32C of bytes 0 to 123
-//	 68 zero
+//	 60 events, uint32            100 tags, uint32
+//	 64 streams, uint32           104 postings of tags, uint32
+//	 68 zero                      108 bytes of the filter of tags, uint32
+//	                              112 log2 of the buckets of tags, uint32
+//	                              120 CRC-32C of what follows the header
+//	                              124 CRC-32C of bytes 0 to 123
 //	filter
 //	blocks     offset, position since the first: 2 uint32 each, and one of zeros
 //	masks      kinds in each block: uint64 each
@@ -35,10 +36,11 @@ import (
 //	directory  hash of the stream's name (upper 32 bits), first posting: 2 uint32 each, sorted by hash, and one for the end
 //	buckets    first entry of the directory for each value of the first bits of the hash: uint32 each, and one for the end
 //	kinds      category and type, each with its length before it: uint16
+//	tags       if there are any: filter, postings in the order of positions, directory and buckets as above, by the hash of the tag
 const (
 	indexHeader  = 128
 	indexMagic   = "foldidx\n"
-	indexVersion = 1
+	indexVersion = 2
 )
 
 // An indexStamp says which segment an index file is of. A file with another
@@ -60,30 +62,21 @@ type indexSummary struct {
 
 // encodeIndex returns the index file of a segment that t describes.
 func encodeIndex(stamp indexStamp, sum indexSummary, t *tail) []byte {
-	type entry struct {
-		hash uint64
-		st   *stream
-	}
-	entries := make([]entry, 0, len(t.streams))
+	entries := make([]posted, 0, len(t.streams))
 	for name, st := range t.streams {
 		if len(st.added) > 0 {
-			entries = append(entries, entry{hashName(name), st})
+			entries = append(entries, posted{hashName(name), st.added})
 		}
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.hash, b.hash) })
-
-	filter := newBloom(len(entries))
-	for _, e := range entries {
-		filter.add(e.hash)
-	}
+	streams := planDirectory(entries)
+	tags := t.planTags()
 	var kinds []byte
 	for _, k := range t.kinds {
 		kinds = appendString(appendString(kinds, k.category), k.typ)
 	}
-	log2 := bits.Len(uint(len(entries)) / 4)
-	size := indexHeader + len(filter) + 8*(len(t.blocks)+1) + 8*len(t.mask) + 4*t.events + 8*(len(entries)+1) + 4*(1<<log2+1) + len(kinds)
+	size := indexHeader + len(streams.filter) + 8*(len(t.blocks)+1) + 8*len(t.mask) + streams.size() + len(kinds) + len(tags.filter) + tags.size()
 	b := make([]byte, indexHeader, size)
-	b = append(b, filter...)
+	b = append(b, streams.filter...)
 	for _, bl := range t.blocks {
 		b = le.AppendUint32(le.AppendUint32(b, bl.off), bl.rel)
 	}
@@ -91,24 +84,14 @@ func encodeIndex(stamp indexStamp, sum indexSummary, t *tail) []byte {
 	for _, m := range t.mask {
 		b = le.AppendUint64(b, m)
 	}
-	for _, e := range entries {
-		for _, off := range e.st.added {
-			b = le.AppendUint32(b, off)
-		}
-	}
-	posting := 0
-	for _, e := range entries {
-		b = le.AppendUint32(le.AppendUint32(b, uint32(e.hash>>32)), uint32(posting))
-		posting += len(e.st.added)
-	}
-	b = le.AppendUint32(le.AppendUint32(b, 1<<32-1), uint32(posting))
-	for bucket, i := 0, 0; bucket <= 1<<log2; bucket++ {
-		for i < len(entries) && bucketOf(entries[i].hash, log2) < bucket {
-			i++
-		}
-		b = le.AppendUint32(b, uint32(i))
-	}
+	b = streams.appendTo(b)
 	b = append(b, kinds...)
+	if len(tags.entries) > 0 {
+		b = tags.appendTo(append(b, tags.filter...))
+		for i, n := range []int{len(tags.entries), tags.postings, len(tags.filter), tags.log2} {
+			le.PutUint32(b[100+4*i:], uint32(n))
+		}
+	}
 
 	copy(b, indexMagic)
 	le.PutUint32(b[8:], indexVersion)
@@ -117,15 +100,13 @@ func encodeIndex(stamp indexStamp, sum indexSummary, t *tail) []byte {
 	le.PutUint64(b[40:], uint64(sum.last))
 	le.PutUint64(b[48:], uint64(sum.end))
 	le.PutUint32(b[56:], stamp.seed)
-	for i, n := range []int{sum.events, len(entries), 0, len(t.blocks), len(t.kinds), sum.born, sum.metas, len(filter), len(kinds), log2} {
+	for i, n := range []int{sum.events, len(streams.entries), 0, len(t.blocks), len(t.kinds), sum.born, sum.metas, len(streams.filter), len(kinds), streams.log2} {
 		le.PutUint32(b[60+4*i:], uint32(n))
 	}
 	le.PutUint32(b[120:], crc32.Checksum(b[indexHeader:], castagnoli))
 	le.PutUint32(b[124:], crc32.Checksum(b[:124], castagnoli))
 	return b
 }
-
-func bucketOf(hash uint64, log2 int) int { return int(hash >> (64 - log2)) } // 0 when log2 is 0
 
 func appendString(b []byte, s string) []byte {
 	return append(le.AppendUint16(b, uint16(len(s))), s...)
@@ -134,19 +115,19 @@ func appendString(b []byte, s string) []byte {
 // A sealedIndex is an index file in memory, as a rule a mapping.
 type sealedIndex struct {
 	indexSummary
-	filter    bloom
-	blocks    []byte
-	masks     []byte
-	postings  []byte
-	directory []byte
-	buckets   []byte
-	log2      int
-	kinds     kindTable
-	size      int
+	blocks  []byte
+	masks   []byte
+	streams directory
+	tags    directory // empty when no event has any
+	kinds   kindTable
+	size    int
 }
 
-// errStaleIndex is for an index file of another segment or generation.
-var errStaleIndex = errors.New("it is of another segment, or of an earlier generation")
+// These are for index files that are no damage, but of no use either.
+var (
+	errStaleIndex = errors.New("it is of another segment, or of an earlier generation")
+	errOldIndex   = fmt.Errorf("%w: it has another format version", errStaleIndex)
+)
 
 // decodeIndex returns the index in b, which must stay as it is while the index
 // is in use, or why it is not that of the segment that stamp is of.
@@ -157,7 +138,7 @@ func decodeIndex(b []byte, stamp indexStamp) (*sealedIndex, error) {
 	case le.Uint32(b[124:]) != crc32.Checksum(b[:124], castagnoli):
 		return nil, errors.New("the checksum of its header does not match")
 	case le.Uint32(b[8:]) != indexVersion:
-		return nil, errors.New("it has another format version")
+		return nil, errOldIndex
 	case !bytes.Equal(b[16:32], stamp.storeID[:]) || le.Uint64(b[32:]) != uint64(stamp.first) || le.Uint32(b[56:]) != stamp.seed:
 		return nil, errStaleIndex
 	case le.Uint32(b[120:]) != crc32.Checksum(b[indexHeader:], castagnoli):
@@ -166,9 +147,9 @@ func decodeIndex(b []byte, stamp indexStamp) (*sealedIndex, error) {
 	n := func(off int) int { return int(le.Uint32(b[off:])) }
 	x := &sealedIndex{
 		indexSummary: indexSummary{last: eventstore.Position(le.Uint64(b[40:])), end: int64(le.Uint64(b[48:])), events: n(60), born: n(80), metas: n(84)},
-		log2:         n(96), size: len(b),
+		size:         len(b),
 	}
-	rest, ok := b[indexHeader:], x.log2 <= 32
+	rest, ok := b[indexHeader:], true
 	take := func(n int) []byte {
 		if !ok || n < 0 || n > len(rest) {
 			ok = false
@@ -178,37 +159,21 @@ func decodeIndex(b []byte, stamp indexStamp) (*sealedIndex, error) {
 		rest = rest[n:]
 		return part
 	}
-	x.filter, x.blocks, x.masks = take(n(88)), take(8*(n(72)+1)), take(8*n(72))
-	x.postings, x.directory = take(4*x.events), take(8*(n(64)+1))
-	if ok {
-		x.buckets = take(4 * (1<<x.log2 + 1))
+	filter := take(n(88))
+	x.blocks, x.masks = take(8*(n(72)+1)), take(8*n(72))
+	var whole bool
+	x.streams, whole = takeDirectory(take, filter, n(64), x.events, n(96))
+	if kinds := take(n(92)); ok && whole {
+		x.kinds, whole = decodeKinds(kinds, n(76))
 	}
-	if kinds := take(n(92)); ok {
-		x.kinds, ok = decodeKinds(kinds, n(76))
+	if n(100) > 0 && ok && whole {
+		filter := take(n(108))
+		x.tags, whole = takeDirectory(take, filter, n(100), n(104), n(112))
 	}
-	if !ok || len(rest) > 0 || len(x.filter) == 0 || len(x.filter)%bloomLine != 0 || !x.plausible() {
+	if !ok || !whole || len(rest) > 0 || int64(x.events) > blockEvents*int64(len(x.masks)/8) {
 		return nil, errors.New("its sections contradict each other")
 	}
 	return x, nil
-}
-
-// plausible reports whether looking something up cannot leave the sections.
-func (x *sealedIndex) plausible() bool {
-	n := uint32(len(x.directory)/8 - 1)
-	for i := 0; i < len(x.buckets); i += 4 {
-		if le.Uint32(x.buckets[i:]) > n {
-			return false
-		}
-	}
-	var before uint32
-	for i := 4; i < len(x.directory); i += 8 {
-		at := le.Uint32(x.directory[i:])
-		if at < before || at > uint32(x.events) {
-			return false
-		}
-		before = at
-	}
-	return int64(x.events) <= blockEvents*int64(len(x.masks)/8)
 }
 
 func decodeKinds(b []byte, n int) (kindTable, bool) {
@@ -236,26 +201,6 @@ func decodeKinds(b []byte, n int) (kindTable, bool) {
 	return k, len(b) == 0
 }
 
-// find calls found with the postings, 4 bytes each, of every stream whose name
-// may have the hash, until it reports true.
-func (x *sealedIndex) find(hash uint64, found func(postings []byte) bool) {
-	if !x.filter.has(hash) {
-		return
-	}
-	b := 4 * bucketOf(hash, x.log2)
-	i, end := le.Uint32(x.buckets[b:]), le.Uint32(x.buckets[b+4:])
-	for ; i < end; i++ {
-		d := x.directory[8*i : 8*i+16]
-		if le.Uint32(d) != uint32(hash>>32) {
-			continue
-		}
-		from, to := le.Uint32(d[4:]), le.Uint32(d[12:])
-		if from < to && found(x.postings[4*from:4*to]) {
-			return
-		}
-	}
-}
-
 // blockOf returns the number of the last block that begins at or before a
 // position, which is given since the segment's first.
 func (x *sealedIndex) blockOf(rel uint32) int {
@@ -265,14 +210,6 @@ func (x *sealedIndex) blockOf(rel uint32) int {
 // blockAt returns a block, or for the number behind the last one zeros.
 func (x *sealedIndex) blockAt(i int) block {
 	return block{le.Uint32(x.blocks[8*i:]), le.Uint32(x.blocks[8*i+4:])}
-}
-
-// startOf returns the block of [sealedIndex.blockOf].
-func (x *sealedIndex) startOf(rel uint32) block {
-	if x.events == 0 {
-		return block{off: headerSize}
-	}
-	return x.blockAt(x.blockOf(rel))
 }
 
 // lastBlock returns the last of n blocks that begins at or before rel, or 0.

@@ -43,6 +43,7 @@ type entry struct {
 	kind    streamrules.Kind
 	meta    bool // SetStreamMetadata
 	stream  string
+	claim   string // a tag of the first event, that no event had before
 	events  []eventstore.Event
 	opening int // of the store, counted
 	begun   int
@@ -70,10 +71,13 @@ func (l *ledger) begin(e entry, events int) *entry {
 	for i := range events {
 		e.events = append(e.events, numbered(e.n, i, events))
 	}
+	if e.claim != "" {
+		e.events[0].Metadata = withTags(e.events[0].Metadata, e.claim)
+	}
 	l.entries = append(l.entries, &e)
 	l.touched[e.stream] = l.touched[e.stream] || e.meta || e.kind != streamrules.Append
 	if l.tell != nil {
-		l.tell(report{N: e.n, Kind: e.kind, Meta: e.meta, Stream: e.stream, Events: events})
+		l.tell(report{N: e.n, Kind: e.kind, Meta: e.meta, Stream: e.stream, Claim: e.claim, Events: events})
 	}
 	return &e
 }
@@ -81,11 +85,23 @@ func (l *ledger) begin(e entry, events int) *entry {
 // numbered returns event i of the count events of entry n. All of it can be
 // told from n and i.
 func numbered(n, i, count int) eventstore.Event {
+	meta := eventstore.NewMetadata("n", strconv.Itoa(n), "i", strconv.Itoa(i), "count", strconv.Itoa(count))
+	if n%4 > 0 {
+		meta = withTags(meta, "n:"+strconv.Itoa(n%4), "i:"+strconv.Itoa(i%2))
+	}
 	return eventstore.Event{
 		ID: eventstore.DeriveID(fmt.Sprint(n, i)), Type: "numbered." + strconv.Itoa(i%3), ContentType: eventstore.ContentTypeJSON,
 		Data:     fmt.Appendf(nil, `{"n":%d,"i":%d,"pad":%q}`, n, i, strings.Repeat("x", (n*7+i*13)%90)),
-		Metadata: eventstore.NewMetadata("n", strconv.Itoa(n), "i", strconv.Itoa(i), "count", strconv.Itoa(count)),
+		Metadata: meta,
 	}
+}
+
+func withTags(m eventstore.Metadata, tags ...string) eventstore.Metadata {
+	m, err := m.WithTags(tags...)
+	if err != nil {
+		panic(err)
+	}
+	return m
 }
 
 func (l *ledger) end(e *entry, r eventstore.Receipt, err error) (eventstore.Receipt, error) {
@@ -108,6 +124,7 @@ type report struct {
 	Kind      streamrules.Kind   `json:",omitempty"`
 	Meta      bool               `json:",omitempty"`
 	Stream    string             `json:",omitempty"`
+	Claim     string             `json:",omitempty"`
 	Events    int                `json:",omitempty"`
 	End       bool               `json:",omitempty"`
 	Receipt   eventstore.Receipt `json:",omitzero"`
@@ -118,7 +135,7 @@ type report struct {
 // hear takes in a report.
 func (l *ledger) hear(r report) {
 	if !r.End {
-		l.begin(entry{kind: r.Kind, meta: r.Meta, stream: r.Stream}, r.Events)
+		l.begin(entry{kind: r.Kind, meta: r.Meta, stream: r.Stream, claim: r.Claim}, r.Events)
 		return
 	}
 	var err error
@@ -131,6 +148,13 @@ func (l *ledger) hear(r report) {
 func (l *ledger) append(s *logstore.Store, stream string, x eventstore.Expected, events int) (eventstore.Receipt, error) {
 	e := l.begin(entry{stream: stream}, events)
 	r, err := s.Append(context.Background(), stream, x, e.events...)
+	return l.end(e, r, err)
+}
+
+// claimed appends events of which the first has a tag, if no event has it.
+func (l *ledger) claimed(s *logstore.Store, stream, tag string, events int) (eventstore.Receipt, error) {
+	e := l.begin(entry{stream: stream, claim: tag}, events)
+	r, err := s.AppendIf(context.Background(), stream, eventstore.Condition{Query: eventstore.Query{{Tags: []string{tag}}}}, e.events...)
 	return l.end(e, r, err)
 }
 
@@ -341,10 +365,46 @@ func checkLog(t require.TestingT, s *logstore.Store, gaps bool) []eventstore.Rec
 	for name, want := range kinds {
 		sameEvents(t, want, collect(t, s.ReadAll(ctx, eventstore.ReadAllOptions{Filter: eventstore.Filter{Types: []string{name}}})), "filtered by type "+name)
 	}
+	checkTags(t, s, all)
 	back := collect(t, s.ReadAll(ctx, eventstore.ReadAllOptions{Backwards: true}))
 	slices.Reverse(back)
 	sameEvents(t, all, back, "read backwards")
 	return all
+}
+
+// checkTags compares what the index finds of tags with what the log has. Of what
+// was claimed there is one at most.
+func checkTags(t require.TestingT, s *logstore.Store, all []eventstore.Recorded) {
+	claims := make(map[string]eventstore.Position)
+	for _, r := range all {
+		for tag := range r.Metadata.Tags() {
+			if strings.HasPrefix(tag, "claim:") {
+				require.Zero(t, claims[tag], "%s is claimed at %d and %d", tag, claims[tag], r.Position)
+				claims[tag] = r.Position
+			}
+		}
+	}
+	queries := []eventstore.Query{
+		{{Tags: []string{"n:1"}}},
+		{{Tags: []string{"n:3", "i:1"}}, {Tags: []string{"i:0"}, Types: []string{"numbered.0"}}, {Types: []string{"numbered.2"}}},
+	}
+	for tag := range claims {
+		queries = append(queries, eventstore.Query{{Tags: []string{tag}}})
+		break // any of them
+	}
+	for i, q := range queries {
+		var want []eventstore.Recorded
+		for _, r := range all {
+			if q.Matches(r.Type, r.Metadata) {
+				want = append(want, r)
+			}
+		}
+		opts := eventstore.ReadQueryOptions{Backwards: i == 1}
+		if opts.Backwards {
+			slices.Reverse(want)
+		}
+		sameEvents(t, want, collect(t, s.ReadQuery(context.Background(), q, opts)), q.String())
+	}
 }
 
 // checkStream compares what the index finds of a stream with what the log has.

@@ -19,13 +19,17 @@ import (
 	"github.com/foldstream/foldstream/eventstore/logstore/internal/simdisk"
 )
 
-const linearStreams = 3
+const (
+	linearStreams = 3
+	linearClaims  = 12
+)
 
 // A call is what a caller asks of a store in a history.
 type call struct {
 	stream   int // -1 for the head
 	read     bool
 	expected eventstore.Expected
+	claim    int // above 0: on the condition that nobody has claimed this, instead of expected
 	events   int
 }
 
@@ -41,6 +45,7 @@ type answer struct {
 type counts struct {
 	head     eventstore.Position
 	versions [linearStreams]eventstore.Version
+	claimed  [linearClaims + 1]bool
 }
 
 // linearModel says which answers a store gives that carries out one call after
@@ -55,6 +60,10 @@ var linearModel = porcupine.Model{
 		case c.read:
 			return a.version == s.versions[c.stream], s
 		}
+		if c.claim > 0 && s.claimed[c.claim] {
+			return a.unknown || a.conflict && a.version == 0, s
+		}
+		s.claimed[c.claim] = c.claim > 0
 		want, exact := c.expected.Version()
 		if exact && want != s.versions[c.stream] {
 			return a.unknown || a.conflict && a.version == s.versions[c.stream], s
@@ -128,13 +137,15 @@ func callers(t *testing.T, s *logstore.Store, h *callHistory, rnd *rand.Rand, fi
 					c.read = true
 				case 2, 3:
 					c.expected = eventstore.Exact(known[c.stream])
+				case 4:
+					c.claim = 1 + rnd.IntN(linearClaims)
 				}
 				from := time.Since(h.start)
 				a, ok := c.make(s)
 				if !ok {
 					continue // it was certainly not carried out
 				}
-				if c.stream >= 0 && !a.unknown {
+				if c.stream >= 0 && !a.unknown && (c.claim == 0 || !a.conflict) {
 					known[c.stream] = a.version
 				}
 				h.add(client, c, from, a)
@@ -159,9 +170,20 @@ func (c call) make(s *logstore.Store) (answer, bool) {
 		}
 		return answer{}, false
 	}
-	r, err := s.Append(ctx, stream, c.expected, events(c.events)...)
+	var r eventstore.Receipt
+	var err error
+	if es := events(c.events); c.claim > 0 {
+		tag := fmt.Sprint("claim:", c.claim)
+		es[c.events-1].Metadata = withTags(eventstore.Metadata{}, tag)
+		r, err = s.AppendIf(ctx, stream, eventstore.Condition{Query: eventstore.Query{{Tags: []string{tag}}}}, es...)
+	} else {
+		r, err = s.Append(ctx, stream, c.expected, es...)
+	}
 	var conflict *eventstore.ConflictError
+	var claimed *eventstore.ConditionError
 	switch {
+	case errors.As(err, &claimed):
+		return answer{conflict: true}, true
 	case errors.As(err, &conflict):
 		return answer{version: conflict.Actual, conflict: true}, true
 	case err != nil:

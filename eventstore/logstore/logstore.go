@@ -54,24 +54,31 @@ type Store struct {
 	scavenging sync.Mutex // held by a scavenge
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var (
+	_ eventstore.Store       = (*Store)(nil)
+	_ eventstore.Conditional = (*Store)(nil)
+)
 
 // Append implements [eventstore.Store]. Calls that come together share one
 // write and one sync. A call whose ctx ends before it was its turn writes
 // nothing; after that it waits for its answer.
 func (s *Store) Append(ctx context.Context, stream string, expected eventstore.Expected, events ...eventstore.Event) (eventstore.Receipt, error) {
-	if err := eventstore.CheckStream(stream); err != nil {
+	return s.append(ctx, streamrules.Op{Kind: streamrules.Append, Stream: stream, Expected: expected, Events: events})
+}
+
+func (s *Store) append(ctx context.Context, op streamrules.Op) (eventstore.Receipt, error) {
+	if err := eventstore.CheckStream(op.Stream); err != nil {
 		return eventstore.Receipt{}, err
 	}
-	if err := eventstore.CheckEvents(stream, s.opts.MaxAppendSize, events); err != nil {
+	if err := eventstore.CheckEvents(op.Stream, s.opts.MaxAppendSize, op.Events); err != nil {
 		return eventstore.Receipt{}, err
 	}
 	// Each event is written with the name of its stream: many small ones under
 	// a long name could fill the disk far beyond the limit.
-	if written := len(events) * (len(stream) + frameOverhead); written > overheadFactor*s.opts.MaxAppendSize {
-		return eventstore.Receipt{}, &eventstore.TooLargeError{Stream: stream, Size: written, Limit: overheadFactor * s.opts.MaxAppendSize}
+	if written := len(op.Events) * (len(op.Stream) + frameOverhead); written > overheadFactor*s.opts.MaxAppendSize {
+		return eventstore.Receipt{}, &eventstore.TooLargeError{Stream: op.Stream, Size: written, Limit: overheadFactor * s.opts.MaxAppendSize}
 	}
-	return s.do(ctx, streamrules.Op{Kind: streamrules.Append, Stream: stream, Expected: expected, Events: events})
+	return s.do(ctx, op)
 }
 
 // Delete implements [eventstore.Store]. The receipt's version is that of the
@@ -154,7 +161,7 @@ func (s *Store) Read(ctx context.Context, stream string, opts eventstore.ReadOpt
 
 // ReadAll implements [eventstore.Store].
 func (s *Store) ReadAll(ctx context.Context, opts eventstore.ReadAllOptions) iter.Seq2[eventstore.Recorded, error] {
-	return func(yield func(eventstore.Recorded, error) bool) { s.readAll(ctx, opts, yield) }
+	return func(yield func(eventstore.Recorded, error) bool) { s.readFrom(ctx, opts, nil, yield) }
 }
 
 // Subscribe implements [eventstore.Store].

@@ -45,6 +45,7 @@ func TestConformance(t *testing.T) {
 					return openIn(t, dir)
 				},
 				DensePositions: true,
+				Conditional:    true,
 				ContentTypes:   true,
 			}.Run(t)
 		})

@@ -34,9 +34,10 @@ type model struct {
 }
 
 type request struct {
-	stream string
-	x      eventstore.Expected
-	events []eventstore.Event
+	stream    string
+	x         eventstore.Expected
+	condition *eventstore.Condition // instead of x
+	events    []eventstore.Event
 }
 
 // The same random operations get the same answers from a logstore and a
@@ -63,6 +64,8 @@ func testModel(t *rapid.T, base string) {
 	t.Repeat(map[string]func(*rapid.T){
 		"append":       m.append,
 		"append more":  m.append,
+		"append if":    m.appendIf,
+		"read query":   m.readQuery,
 		"repeat":       m.repeat,
 		"delete":       m.delete,
 		"metadata":     m.metadata,
@@ -138,6 +141,9 @@ func (m *model) drawEvent(t *rapid.T) eventstore.Event {
 	if rapid.Bool().Draw(t, "metadata") {
 		e.Metadata = eventstore.NewMetadata("n", fmt.Sprint(len(m.ids)))
 	}
+	if tags := rapid.SampledFrom([]string{"", "", "a", "a,b:1", "b:1", "b:2,a,a", ",,b:2"}).Draw(t, "tags"); tags != "" {
+		e.Metadata = e.Metadata.With(eventstore.KeyTags, tags)
+	}
 	return e
 }
 
@@ -152,7 +158,45 @@ func (m *model) append(t *rapid.T) {
 
 func (m *model) request(t *rapid.T, r request) {
 	m.both(t, func(s eventstore.Store) (eventstore.Receipt, error) {
+		if r.condition != nil {
+			return s.(eventstore.Conditional).AppendIf(context.Background(), r.stream, *r.condition, r.events...)
+		}
 		return s.Append(context.Background(), r.stream, r.x, r.events...)
+	})
+}
+
+func drawQuery(t *rapid.T) eventstore.Query {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) eventstore.QueryItem {
+		return eventstore.QueryItem{
+			Types: rapid.SliceOfN(rapid.SampledFrom([]string{"t.0", "t.1", "$t", "never"}), 0, 2).Draw(t, "types"),
+			Tags:  rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b:1", "b:2", "never"}), 0, 2).Draw(t, "tags"),
+		}
+	}), 0, 3).Draw(t, "query")
+}
+
+func (m *model) appendIf(t *rapid.T) {
+	r := request{stream: drawStream(t), condition: &eventstore.Condition{Query: drawQuery(t)}}
+	head, err := m.mem.Head(context.Background())
+	require.NoError(t, err)
+	if back := eventstore.Position(rapid.IntRange(0, 12).Draw(t, "back")); back < 12 && back <= head {
+		r.condition.After = head - back
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "events") {
+		r.events = append(r.events, m.drawEvent(t))
+	}
+	m.appends = append(m.appends, r)
+	m.request(t, r)
+}
+
+func (m *model) readQuery(t *rapid.T) {
+	q := drawQuery(t)
+	opts := eventstore.ReadQueryOptions{
+		From:      eventstore.Position(rapid.Uint64Range(0, 40).Draw(t, "from")),
+		Backwards: rapid.Bool().Draw(t, "backwards"),
+		Limit:     rapid.IntRange(0, 9).Draw(t, "limit"),
+	}
+	same(t, m, func(s eventstore.Store) ([]eventstore.Recorded, error) {
+		return gather(s.(eventstore.Conditional).ReadQuery(context.Background(), q, opts))
 	})
 }
 
@@ -164,7 +208,7 @@ func (m *model) repeat(t *rapid.T) {
 	}
 	r := rapid.SampledFrom(m.appends).Draw(t, "which")
 	if rapid.IntRange(0, 2).Draw(t, "other") == 0 {
-		r.x = drawExpected(t)
+		r.x, r.condition = drawExpected(t), nil
 	}
 	r.events = r.events[:len(r.events)-rapid.IntRange(0, len(r.events)).Draw(t, "fewer")/2]
 	m.request(t, r)

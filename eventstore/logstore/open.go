@@ -96,7 +96,7 @@ func (s *Store) load(l listing) error {
 		s.id = eventstore.NewID()
 		seg, err := s.createSegment(1, s.opts.SegmentSize)
 		if err == nil {
-			s.append(seg)
+			s.grow(seg)
 		}
 		return err
 	}
@@ -197,7 +197,7 @@ func (s *Store) begin(r *recovery) error {
 	s.states.covers++ // the last one is sealed too
 	seg, err := s.createSegment(r.next, s.opts.SegmentSize)
 	if err == nil {
-		s.append(seg)
+		s.grow(seg)
 	}
 	return err
 }

@@ -199,7 +199,7 @@ func (c *content) lastOf(name string, hash uint64, meta bool, found func(f *fram
 func (c *content) stream(x *sealedIndex, name string, hash uint64, off *int64, found func(postings []byte, last *frame)) error {
 	var err error
 	var f frame
-	x.find(hash, func(postings []byte) bool {
+	x.streams.find(hash, func(postings []byte) bool {
 		*off = int64(le.Uint32(postings[len(postings)-4:]))
 		if err = c.frame(*off, &f); err != nil {
 			return true

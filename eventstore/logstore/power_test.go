@@ -133,7 +133,9 @@ func (r *rig) live(rnd *rand.Rand, each int) {
 // change makes one random change. Errors are in the ledger.
 func (l *ledger) change(s *logstore.Store, rnd *rand.Rand) {
 	stream := []string{"a-1", "a-2", "b-1", "b-2", "c"}[rnd.IntN(5)]
-	switch rnd.IntN(16) {
+	switch rnd.IntN(18) {
+	case 6, 7:
+		_, _ = l.claimed(s, stream, fmt.Sprint("claim:", rnd.IntN(100)), 1+rnd.IntN(3))
 	case 5:
 		if l.gaps {
 			_, _ = s.Scavenge(context.Background(), &logstore.ScavengeOptions{All: true}) // its errors change nothing

@@ -45,7 +45,9 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-func (s *Store) readAll(ctx context.Context, opts eventstore.ReadAllOptions, yield yieldEvent) {
+// readFrom yields events of all streams, of which a query, if there is one,
+// chooses.
+func (s *Store) readFrom(ctx context.Context, opts eventstore.ReadAllOptions, q eventstore.Query, yield yieldEvent) {
 	if err := s.alive(ctx); err != nil {
 		yield(eventstore.Recorded{}, err)
 		return
@@ -62,7 +64,7 @@ func (s *Store) readAll(ctx context.Context, opts eventstore.ReadAllOptions, yie
 	}
 	c := s.cursor(v, from, to)
 	c.left, c.backwards = max(opts.Limit, 0), opts.Backwards
-	c.filter, c.match = opts.Filter, opts.Filter.Matcher()
+	c.filter, c.match, c.query = opts.Filter, opts.Filter.Matcher(), q
 	s.drain(ctx, c, yield)
 }
 

@@ -352,7 +352,7 @@ func (b *tailBuilder) add(f *frame, off int64) error {
 	}
 	st.next.Last = f.version
 	st.next.Tombstoned = st.next.Tombstoned || f.has(flagTombstone)
-	b.t.add(st, &frameInfo{off, uint32(f.position - b.c.first), f.version, inPlace(f.typ)})
+	b.t.add(st, &frameInfo{off, uint32(f.position - b.c.first), f.version, inPlace(f.typ), f.metadata()})
 	if orig, isMeta := streamrules.Original(st.name); isMeta {
 		o := b.stream([]byte(orig))
 		o.next.Meta, o.hasMeta = streamrules.Metadata(string(f.contentType), f.data), true

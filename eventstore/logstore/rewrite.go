@@ -75,7 +75,7 @@ func (r *rewrite) keep(f *frame, off int64) error {
 	r.buf = append(r.buf, b[k:]...)
 	r.buf[sum+4] |= flagCommit
 	le.PutUint32(r.buf[sum:], crc32.Update(r.base.frameSeed(r.off, n), castagnoli, r.buf[sum+4:]))
-	r.tail.add(r.tail.entry(string(f.stream)), &frameInfo{r.off, uint32(f.position - r.base.first), f.version, string(f.typ)})
+	r.tail.add(r.tail.entry(string(f.stream)), &frameInfo{r.off, uint32(f.position - r.base.first), f.version, string(f.typ), f.metadata()})
 	r.off += int64(len(r.buf) - at)
 	if len(r.buf) >= batchSize {
 		return r.flush()

@@ -95,6 +95,8 @@ func (r *rig) script(appends int) error {
 			_, _ = r.metadata(r.s, stream, eventstore.StreamMetadata{MaxCount: 3})
 		case 9:
 			_, _ = r.delete(r.s, stream)
+		case 7, 11, 17:
+			_, _ = r.claimed(r.s, stream, fmt.Sprint("claim:", rnd.IntN(3)), 1+rnd.IntN(2))
 		case 13:
 			_, _ = r.tombstone(r.s, fmt.Sprintf("gone-%d", i))
 		default:

@@ -73,7 +73,7 @@ func (c *cursor) scan(cont *content, do func(e *eventstore.Recorded) error) erro
 		if !ok || c.match != nil && !c.match(inPlace(f.stream), inPlace(f.typ)) {
 			continue
 		}
-		e.Metadata = eventstore.StoredMetadata(inPlace(f.meta))
+		e.Metadata = f.metadata()
 		e.ID, e.Stream, e.Version, e.Position = f.id, inPlace(f.stream), f.version, f.position
 		e.Type, e.ContentType, e.Data = inPlace(f.typ), inPlace(f.contentType), f.data
 		e.Created = time.Unix(0, f.created).UTC()

@@ -215,17 +215,47 @@ func (v *view) endOf(c *content) int64 {
 
 // start returns where in c to begin to look for a position.
 func (v *view) start(c *content, p eventstore.Position) block {
-	rel := uint32(max(p, c.first) - c.first)
-	blocks := v.blocks
-	if c != v.grows {
-		x, t := c.indexes()
-		if x != nil {
-			return x.startOf(rel)
-		}
-		blocks = t.blocks
-	}
-	if len(blocks) == 0 {
+	l := v.blocksOf(c)
+	if l.len() == 0 {
 		return block{off: headerSize}
 	}
-	return blocks[lastBlock(len(blocks), rel, func(i int) uint32 { return blocks[i].rel })]
+	return l.at(l.find(uint32(max(p, c.first) - c.first)))
+}
+
+// A blockList is where the blocks of a segment begin.
+type blockList struct {
+	x    *sealedIndex // or
+	tail []block
+}
+
+// blocksOf returns the blocks of c that the view has.
+func (v *view) blocksOf(c *content) blockList {
+	if c == v.grows {
+		return blockList{tail: v.blocks}
+	}
+	x, t := c.indexes()
+	if x == nil {
+		return blockList{tail: t.blocks}
+	}
+	return blockList{x: x}
+}
+
+func (l *blockList) len() int {
+	if l.x != nil {
+		return len(l.x.masks) / 8
+	}
+	return len(l.tail)
+}
+
+func (l *blockList) at(i int) block {
+	if l.x != nil {
+		return l.x.blockAt(i)
+	}
+	return l.tail[i]
+}
+
+// find returns the last block that begins at or before a position, which is
+// given since the segment's first, or 0.
+func (l *blockList) find(rel uint32) int {
+	return lastBlock(l.len(), rel, func(i int) uint32 { return l.at(i).rel })
 }

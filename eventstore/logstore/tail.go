@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"math"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -31,6 +32,9 @@ type tail struct {
 	born    int // streams whose first event is here
 	metas   int // events of metastreams
 	last    eventstore.Position
+
+	tags   map[uint64][]uint32 // offsets by the hash of a tag; guarded by Store.mu, and nil while there are none
+	tagged int                 // offsets in tags
 }
 
 func newTail() *tail { return &tail{streams: make(map[string]*stream)} }
@@ -75,6 +79,7 @@ func (t *tail) add(st *stream, f *frameInfo) {
 	if _, isMeta := streamrules.Original(st.name); isMeta {
 		t.metas++
 	}
+	t.tag(f.meta, f.off)
 }
 
 // frameInfo is what a tail keeps of a frame.
@@ -82,16 +87,21 @@ type frameInfo struct {
 	off     int64
 	rel     uint32 // position since the segment's first
 	version eventstore.Version
-	typ     string // may share memory that changes later
+	typ     string              // may share memory that changes later
+	meta    eventstore.Metadata // for the tags; may share memory that changes later
 }
 
 // full reports whether the tail is so large that its segment should end.
-func (t *tail) full() bool { return t.events >= maxTailEvents || len(t.streams) >= maxTailStreams }
+func (t *tail) full() bool {
+	return t.events >= maxTailEvents || len(t.streams) >= maxTailStreams || len(t.tags) >= maxTailTags || t.tagged >= maxTailTagged
+}
 
 // What is in memory of one segment is bounded by these.
 const (
 	maxTailEvents  = 1 << 20
 	maxTailStreams = 1 << 18
+	maxTailTags    = 1 << 18
+	maxTailTagged  = 1 << 22
 )
 
 // A kind is a category of streams and a type of events. Events of the same
@@ -122,3 +132,34 @@ func (k *kindTable) of(stream, typ string) uint8 {
 
 // hashName returns the hash by which a stream is found in an index file.
 func hashName(stream string) uint64 { return xxhash.Sum64String(stream) }
+
+// hashTag is hashName for tags. Its lower half is 0, because a directory tells
+// apart no more than the upper one, and tags that share that share a list.
+func hashTag(tag string) uint64 { return hashName(tag) &^ math.MaxUint32 }
+
+// tag notes the tags of an event at off.
+func (t *tail) tag(m eventstore.Metadata, off int64) {
+	for tag := range m.Tags() {
+		if t.tags == nil {
+			t.tags = make(map[uint64][]uint32)
+		}
+		hash := hashTag(tag)
+		offs := t.tags[hash]
+		if n := len(offs); n == 0 || offs[n-1] != uint32(off) { // metadata of others may repeat a tag
+			t.tags[hash] = append(offs, uint32(off))
+			t.tagged++
+		}
+	}
+}
+
+// planTags returns the directory of the tags.
+func (t *tail) planTags() directoryPlan {
+	if len(t.tags) == 0 {
+		return directoryPlan{}
+	}
+	entries := make([]posted, 0, len(t.tags))
+	for hash, offs := range t.tags {
+		entries = append(entries, posted{hash, offs})
+	}
+	return planDirectory(entries)
+}

@@ -36,7 +36,7 @@ func (d Damage) String() string { return fmt.Sprintf("%s, offset %d: %s", d.File
 type VerifyReport struct {
 	Segments int                 `json:"segments"`
 	Indexes  int                 `json:"indexes"` // files that were compared with their segments
-	Stale    int                 `json:"stale"`   // index files of an earlier generation, which a crash leaves; they are made again
+	Stale    int                 `json:"stale"`   // index files of an earlier generation, which a crash leaves, or format; they are made again
 	Streams  int                 `json:"streams"` // metastreams included
 	Events   uint64              `json:"events"`
 	Removed  uint64              `json:"removed"` // positions whose events a scavenge has removed

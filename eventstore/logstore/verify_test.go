@@ -299,11 +299,11 @@ func TestVerifyBesideWritersAndScavenges(t *testing.T) {
 func FuzzVerify(f *testing.F) {
 	f.Add([]byte{1, 0, 10, 0xff})
 	f.Add([]byte{3, 1, 0, 1, 0, 0, 70, 2})
-	want, err := os.ReadFile(golden + ".jsonl")
+	want, err := os.ReadFile(tagged + ".jsonl")
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, changes []byte) {
 		dir := t.TempDir()
-		require.NoError(t, os.CopyFS(dir, os.DirFS(golden)))
+		require.NoError(t, os.CopyFS(dir, os.DirFS(tagged)))
 		files, err := filepath.Glob(filepath.Join(dir, "0*"))
 		require.NoError(t, err)
 		for ; len(changes) >= 4; changes = changes[4:] { // of a file, an offset and what to add

@@ -164,7 +164,7 @@ func (w *segmentCheck) take(f *frame, off int64) {
 		v.damage(w.path, off, false, "the event's metadata is not a list of pairs")
 	}
 	if !w.broken {
-		w.t.add(w.t.entry(string(f.stream)), &frameInfo{off: off, rel: uint32(f.position - w.c.first), version: f.version, typ: string(f.typ)})
+		w.t.add(w.t.entry(string(f.stream)), &frameInfo{off: off, rel: uint32(f.position - w.c.first), version: f.version, typ: string(f.typ), meta: f.metadata()})
 	}
 }
 

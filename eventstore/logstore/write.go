@@ -156,15 +156,15 @@ func (s *Store) roll(size int64) error {
 	}
 	sealed := s.segs[len(s.segs)-1]
 	s.mu.Lock()
-	s.append(seg)
+	s.grow(seg)
 	s.mu.Unlock()
 	s.sealLater(sealed)
 	return nil
 }
 
-// append makes seg, which is empty, the last segment. The lock is held, or
+// grow makes seg, which is empty, the last segment. The lock is held, or
 // nobody knows the store yet.
-func (s *Store) append(seg *segment) {
+func (s *Store) grow(seg *segment) {
 	if s.grows != nil {
 		s.grows.tail.Load().last = seg.first - 1
 	}
@@ -221,7 +221,8 @@ func (s *Store) encode(plan *streamrules.Plan, targets *[2]target, created int64
 			}
 			b.buf = appendFrame(b.buf, &p, w.Stream, e)
 			b.events = append(b.events, pending{p.id, st.name, p.version, p.off})
-			t.add(st, &frameInfo{p.off, uint32(p.position - c.first), p.version, e.Type})
+			t.add(st, &frameInfo{p.off, uint32(p.position - c.first), p.version, e.Type, eventstore.Metadata{}})
+			s.tag(t, e.Metadata, p.off)
 			s.recent.Add(p.id, p.position)
 		}
 		st.next = w.After(st.next)

@@ -33,6 +33,7 @@ type Store struct {
 	streams map[string]*stream
 	log     []*chunk
 	head    eventstore.Position
+	tagged  map[string][]eventstore.Position // by tag
 	recent  streamrules.Recent
 	waiters streamrules.Waiters
 }
@@ -47,7 +48,10 @@ type stream struct {
 	events []*eventstore.Recorded // by version - 1
 }
 
-var _ eventstore.Store = (*Store)(nil)
+var (
+	_ eventstore.Store       = (*Store)(nil)
+	_ eventstore.Conditional = (*Store)(nil)
+)
 
 // New returns an empty store. A nil opts means the defaults.
 func New(opts *Options) *Store {
@@ -56,6 +60,7 @@ func New(opts *Options) *Store {
 		maxAppend: eventstore.DefaultMaxAppendSize,
 		closed:    make(chan struct{}),
 		streams:   make(map[string]*stream),
+		tagged:    make(map[string][]eventstore.Position),
 	}
 	if opts != nil && opts.Now != nil {
 		s.now = opts.Now
@@ -68,13 +73,25 @@ func New(opts *Options) *Store {
 
 // Append implements [eventstore.Store].
 func (s *Store) Append(ctx context.Context, stream string, expected eventstore.Expected, events ...eventstore.Event) (eventstore.Receipt, error) {
-	if err := eventstore.CheckStream(stream); err != nil {
+	return s.append(ctx, streamrules.Op{Kind: streamrules.Append, Stream: stream, Expected: expected, Events: events})
+}
+
+// AppendIf implements [eventstore.Conditional].
+func (s *Store) AppendIf(ctx context.Context, stream string, c eventstore.Condition, events ...eventstore.Event) (eventstore.Receipt, error) {
+	if err := c.Query.Check(); err != nil {
 		return eventstore.Receipt{}, err
 	}
-	if err := eventstore.CheckEvents(stream, s.maxAppend, events); err != nil {
+	return s.append(ctx, streamrules.Op{Kind: streamrules.Append, Stream: stream, Expected: eventstore.Any, Events: events, Condition: &c})
+}
+
+func (s *Store) append(ctx context.Context, op streamrules.Op) (eventstore.Receipt, error) {
+	if err := eventstore.CheckStream(op.Stream); err != nil {
 		return eventstore.Receipt{}, err
 	}
-	return s.do(ctx, streamrules.Op{Kind: streamrules.Append, Stream: stream, Expected: expected, Events: events})
+	if err := eventstore.CheckEvents(op.Stream, s.maxAppend, op.Events); err != nil {
+		return eventstore.Receipt{}, err
+	}
+	return s.do(ctx, op)
 }
 
 // Delete implements [eventstore.Store]. The receipt's version is that of the
@@ -148,6 +165,11 @@ func (s *Store) Read(ctx context.Context, stream string, opts eventstore.ReadOpt
 // ReadAll implements [eventstore.Store].
 func (s *Store) ReadAll(ctx context.Context, opts eventstore.ReadAllOptions) iter.Seq2[eventstore.Recorded, error] {
 	return func(yield func(eventstore.Recorded, error) bool) { s.readAll(ctx, opts, yield) }
+}
+
+// ReadQuery implements [eventstore.Conditional].
+func (s *Store) ReadQuery(ctx context.Context, q eventstore.Query, opts eventstore.ReadQueryOptions) iter.Seq2[eventstore.Recorded, error] {
+	return func(yield func(eventstore.Recorded, error) bool) { s.readQuery(ctx, q, opts, yield) }
 }
 
 // Subscribe implements [eventstore.Store].

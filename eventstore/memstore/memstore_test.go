@@ -21,6 +21,7 @@ func TestConformance(t *testing.T) {
 	eventstoretest.Suite{
 		Open:           func(*testing.T) eventstore.Store { return memstore.New(nil) },
 		DensePositions: true,
+		Conditional:    true,
 		ContentTypes:   true,
 	}.Run(t)
 }

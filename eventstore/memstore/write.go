@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -56,6 +57,7 @@ func (s *Store) write(w *streamrules.Write, created time.Time) {
 		}
 		st.events = append(st.events, r)
 		s.recent.Add(r.ID, r.Position)
+		s.tag(r)
 	}
 	s.waiters.WakeStream(w.Stream)
 	orig, isMeta := streamrules.Original(w.Stream)
@@ -64,6 +66,19 @@ func (s *Store) write(w *streamrules.Write, created time.Time) {
 	}
 	if w.Tombstone {
 		s.waiters.WakeStream(eventstore.MetadataStream(w.Stream))
+	}
+}
+
+// tag notes under which tags an event is found.
+func (s *Store) tag(r *eventstore.Recorded) {
+	for tag := range r.Metadata.Tags() {
+		at, known := s.tagged[tag]
+		if !known {
+			tag = strings.Clone(tag)
+		}
+		if n := len(at); n == 0 || at[n-1] != r.Position { // metadata of others may repeat a tag
+			s.tagged[tag] = append(at, r.Position)
+		}
 	}
 }
 
@@ -108,4 +123,22 @@ func (v *view) Recent(id eventstore.ID) (streamrules.Place, bool, error) {
 	}
 	r := at(v.log, p)
 	return streamrules.Place{Stream: r.Stream, Version: r.Version, Position: p}, true, nil
+}
+
+func (v *view) First(q eventstore.Query, after eventstore.Position) (eventstore.Recorded, bool, error) {
+	s := (*Store)(v)
+	if after >= s.head {
+		return eventstore.Recorded{}, false, nil
+	}
+	m := s.merge(q)
+	m.next, m.last = after+1, s.head
+	for {
+		p, ok := m.step()
+		if !ok {
+			return eventstore.Recorded{}, false, nil
+		}
+		if r := at(s.log, p); q.Matches(r.Type, r.Metadata) {
+			return *r, true, nil
+		}
+	}
 }

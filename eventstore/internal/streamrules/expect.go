@@ -1,6 +1,10 @@
 package streamrules
 
-import "github.com/foldstream/foldstream/eventstore"
+import (
+	"slices"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
 
 // check compares the stream with what o expects. It reports done with the
 // first receipt when o repeats an earlier append.
@@ -86,6 +90,35 @@ func (o *Op) checkEarlier(v View, s State, want eventstore.Version) (Plan, bool,
 		return Plan{}, false, nil // a deleted stream is no stream
 	}
 	return Plan{}, false, o.conflict(s)
+}
+
+// checkCondition looks for the first event that must not be there. If o repeats
+// an earlier append whose condition held, it is one of o's own.
+func (o *Op) checkCondition(v View, s State) (Plan, bool, error) {
+	found, ok, err := v.First(o.Condition.Query, o.Condition.After)
+	if err != nil || !ok {
+		return Plan{}, false, err
+	}
+	own := slices.IndexFunc(o.Events, func(e eventstore.Event) bool { return e.ID == found.ID })
+	refused := &eventstore.ConditionError{Stream: o.Stream, Condition: *o.Condition, Position: found.Position}
+	if own < 0 || found.Stream != o.Stream || found.Version <= eventstore.Version(own) {
+		return Plan{}, false, refused
+	}
+	first, pos := found.Version-eventstore.Version(own), found.Position
+	for i := range o.Events {
+		at := first + eventstore.Version(i)
+		if at > s.Last {
+			return Plan{}, false, refused
+		}
+		var id eventstore.ID
+		if id, pos, err = v.EventAt(o.Stream, at); err != nil {
+			return Plan{}, false, err
+		}
+		if id != o.Events[i].ID {
+			return Plan{}, false, refused
+		}
+	}
+	return o.repeated(first+eventstore.Version(len(o.Events))-1, pos), true, nil
 }
 
 func (o *Op) repeated(v eventstore.Version, p eventstore.Position) Plan {

@@ -22,6 +22,9 @@ type Op struct {
 	Stream   string
 	Expected eventstore.Expected
 	Events   []eventstore.Event // for Append
+
+	// Condition, if it is set, is one more that must hold for an Append with Any.
+	Condition *eventstore.Condition
 }
 
 // MetadataOp returns the Op that sets the metadata of a stream.
@@ -41,6 +44,9 @@ type View interface {
 	EventAt(stream string, v eventstore.Version) (eventstore.ID, eventstore.Position, error)
 	// Recent finds an event id among those that the store remembers.
 	Recent(id eventstore.ID) (Place, bool, error)
+	// First returns the first event beyond a position that matches a query, and
+	// whether there is one.
+	First(q eventstore.Query, after eventstore.Position) (eventstore.Recorded, bool, error)
 }
 
 // A Place says where an event is.
@@ -91,6 +97,11 @@ func (o *Op) Decide(v View) (Plan, error) {
 	}
 	if p, done, err := o.check(v, s); err != nil || done {
 		return p, err
+	}
+	if o.Condition != nil {
+		if p, done, err := o.checkCondition(v, s); err != nil || done {
+			return p, err
+		}
 	}
 	switch o.Kind {
 	case Delete:
