@@ -23,8 +23,8 @@ test: need ## all tests with the race detector and a real redis-server
 	CI=$${CI:-} go test -race -timeout 9m $(PKG)
 
 .PHONY: conformance
-conformance: need ## the conformance suites of all event stores and view stores
-	CI=$${CI:-} go test -race -run 'Conformance' ./eventstore/... ./projection/...
+conformance: need ## the conformance suites of all event stores, view stores and snapshot stores
+	CI=$${CI:-} go test -race -run 'Conformance' ./aggregate/... ./eventstore/... ./projection/...
 
 .PHONY: test-node
 test-node: ## the official EventStoreDB client for Node, which it installs, against our server

@@ -13,7 +13,7 @@ type arrow struct {
 var arrows = []arrow{
 	// Ports. They know nothing of each other but eventstore.
 	{"eventstore", nil},
-	{"aggregate", []string{"eventstore"}},
+	{"aggregate", []string{"eventstore", "aggregate/internal/..."}},
 	{"command", []string{"eventstore"}},
 	{"process", []string{"eventstore"}},
 	{"projection", []string{"eventstore"}},
@@ -28,6 +28,9 @@ var arrows = []arrow{
 	{"eventstore/logstore/...", []string{"eventstore", "eventstore/internal/...", "eventstore/logstore/..."}},
 	{"eventstore/esdbstore/...", []string{"eventstore", "eventstore/internal/...", "eventstore/esdbstore/..."}},
 	{"eventstore/esdbserver/...", []string{"eventstore", "eventstore/internal/...", "eventstore/esdbserver/..."}},
+	{"aggregate/internal/...", []string{"aggregate/internal/..."}},
+	{"aggregate/redissnapshot/...", []string{"eventstore", "aggregate"}},
+	{"aggregate/snapshottest/...", []string{"eventstore", "aggregate"}},
 	{"aggregate/aggregatetest/...", []string{"eventstore", "aggregate"}},
 	{"command/...", []string{"eventstore", "command/..."}},
 	{"query/...", []string{"eventstore", "query/..."}},
@@ -74,7 +77,7 @@ var domain = []string{"examples/shop/cart", "examples/shop/order", "examples/sho
 // thirdParty says: the ports, and the doubles that users' tests link.
 var stdlibOnly = append([]string{
 	"aggregate", "command", "eventstore", "process", "projection", "query",
-	"eventstore/internal/...", "eventstore/memstore/...", "projection/memview/...",
+	"aggregate/internal/...", "eventstore/internal/...", "eventstore/memstore/...", "projection/memview/...",
 }, domain...)
 
 // use says which third-party modules the packages that match from may import.
@@ -113,6 +116,8 @@ var thirdParty = []use{
 	{"eventstore/logstore", []string{xxhash}},
 	{"eventstore/logstore/internal/disk", []string{xsys}},
 	{"aggregate/aggregatetest", []string{testify}},
+	{"aggregate/redissnapshot", []string{goRedis}},
+	{"aggregate/snapshottest", []string{testify}},
 	{"projection/projectiontest", []string{testify}},
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
