@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -62,6 +63,19 @@ func (o Outcome) String() string {
 		return outcomes[o]
 	}
 	return fmt.Sprintf("Outcome(%d)", o)
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (o *Outcome) UnmarshalText(text []byte) error {
+	i := slices.Index(outcomes[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("command: no outcome is called %q; they are %q", text, outcomes)
+	}
+	*o = Outcome(i)
+	return nil
 }
 
 // Again reports whether the same command, sent again with the same id, may have
