@@ -14,12 +14,12 @@ type Command interface {
 
 // Handle returns a command handler: it loads the aggregate that the command
 // names, has decide answer with events, and appends them, as
-// [Repository.Execute] does. decide is usually a method expression, such as
-// order.Order.Place; a decide function for other events or another state does
-// not compile.
-func Handle[S Evolver[S, E], E any, C Command](r *Repository[S, E], decide func(S, C) ([]E, error)) func(context.Context, C) (eventstore.Receipt, error) {
+// [Repository.Execute] does with the same options. decide is usually a method
+// expression, such as order.Order.Place; a decide function for other events or
+// another state does not compile.
+func Handle[S, E any, C Command](r *Repository[S, E], decide func(S, C) ([]E, error), opts ...ExecuteOption) func(context.Context, C) (eventstore.Receipt, error) {
 	return func(ctx context.Context, c C) (eventstore.Receipt, error) {
-		return r.Execute(ctx, c.AggregateID(), func(s S) ([]E, error) { return decide(s, c) })
+		return r.Execute(ctx, c.AggregateID(), func(s S) ([]E, error) { return decide(s, c) }, opts...)
 	}
 }
 
@@ -36,6 +36,9 @@ func (e *RefusedError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the error that the aggregate's method returned.
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Refused says that this is a refusal, to those who do not know this type.
+func (e *RefusedError) Refused() bool { return true }
 
 // Format prints the stream too with %+v.
 func (e *RefusedError) Format(f fmt.State, verb rune) {

@@ -2,10 +2,8 @@ package aggregate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"reflect"
+	"sync"
 	"time"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -27,37 +25,81 @@ type Options struct {
 	// Backoff is the longest wait before the first retry; it doubles with each,
 	// up to 100 ms, and the wait is a random part of it. Default 2 ms.
 	Backoff time.Duration
+	// Cache is of how many aggregates the last state is kept in memory; the
+	// least recently used go first. A kept state is where reading begins, never
+	// an answer: what the stream has beyond it is always read. Default 4096,
+	// negative for none.
+	Cache int
+	// Remember is how many of an aggregate's last commands are recognized at
+	// least when they come again with the same id. Default 10,000, negative for
+	// all.
+	Remember int
+	// Group is how many waiting commands of one aggregate are appended in one
+	// step at most; default 256, 1 for each by itself.
+	Group int
 }
 
 const maxBackoff = 100 * time.Millisecond
 
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.Retries == 0 {
+		out.Retries = 10
+	}
+	if out.Backoff <= 0 {
+		out.Backoff = 2 * time.Millisecond
+	}
+	if out.Cache == 0 {
+		out.Cache = 4096
+	}
+	if out.Remember == 0 {
+		out.Remember = 10_000
+	}
+	if out.Group <= 0 {
+		out.Group = 256
+	}
+	return out
+}
+
 // A Repository loads and changes the aggregates of one category. It is safe
 // for concurrent use.
-type Repository[S Evolver[S, E], E any] struct {
+type Repository[S, E any] struct {
 	store    eventstore.Store
 	category string
 	codec    eventstore.Codec
+	initial  S
+	evolve   func(S, E) S
 	opts     Options
-	locks    keyedLock
+	dense    bool // positions within an append are consecutive
+	cells    cells[S, E]
+	loaders  sync.Pool // of *loader[S, E]
+	works    sync.Pool // of *work[S, E]
+	drafts   sync.Pool // of *draft[S, E]
 }
 
 // NewRepository returns a repository of the aggregates in a category. A nil
 // opts means the defaults. It panics if category is empty or has a dash, which
 // would make its streams ambiguous.
 func NewRepository[S Evolver[S, E], E any](store eventstore.Store, category string, codec eventstore.Codec, opts *Options) *Repository[S, E] {
+	var initial S
+	return newRepository(store, category, codec, initial, S.Evolve, opts)
+}
+
+func newRepository[S, E any](store eventstore.Store, category string, codec eventstore.Codec, initial S, evolve func(S, E) S, opts *Options) *Repository[S, E] {
 	if c, id := eventstore.SplitStream(category); category == "" || id != "" || c != category || eventstore.IsSystemStream(category) {
 		panic(fmt.Sprintf("aggregate: category %q: must not be empty, contain a dash or start with a dollar sign", category))
 	}
-	r := &Repository[S, E]{store: store, category: category, codec: codec}
-	if opts != nil {
-		r.opts = *opts
+	r := &Repository[S, E]{store: store, category: category, codec: codec, initial: initial, evolve: evolve, opts: opts.withDefaults()}
+	if d, ok := store.(eventstore.Dense); ok {
+		r.dense = d.Dense()
 	}
-	if r.opts.Retries == 0 {
-		r.opts.Retries = 10
-	}
-	if r.opts.Backoff <= 0 {
-		r.opts.Backoff = 2 * time.Millisecond
-	}
+	r.cells.init(r.opts.Cache)
+	r.loaders.New = func() any { return newLoader(r) }
+	r.works.New = func() any { return &work[S, E]{done: make(chan struct{}, 1)} }
+	r.drafts.New = func() any { return new(draft[S, E]) }
 	return r
 }
 
@@ -69,120 +111,23 @@ type Loaded[S any] struct {
 	Position eventstore.Position // of its last event
 }
 
-// Load returns the aggregate with an id. One that does not exist has the zero
-// value of S and version 0. It returns an [*eventstore.UnknownEventError] for
-// an event that the codec does not know, and what the store returns.
+// Load returns the aggregate with an id, with everything that was committed
+// before the call. One that does not exist has the initial state and version
+// 0. It returns an [*eventstore.UnknownEventError] for an event that the codec
+// does not know, and what the store returns.
+//
+// The state may be shared with other callers: clone a map or slice in it
+// before writing to it. Concurrent loads of an aggregate that is not in memory
+// read its history once.
 func (r *Repository[S, E]) Load(ctx context.Context, id string) (Loaded[S], error) {
 	stream, err := r.stream(id)
 	if err != nil {
 		return Loaded[S]{}, err
 	}
-	l, _, err := r.load(ctx, stream, "")
-	return l, err
-}
-
-// Execute loads the aggregate with an id, has decide return new events from
-// its state, and appends them. On a conflict with another process it loads and
-// decides again, up to Options.Retries times, and then returns the
-// [*eventstore.ConflictError]. An error from decide comes back as a
-// [*RefusedError], and nothing is appended.
-//
-// A command changes an aggregate once: a second Execute of the same aggregate
-// in the same command is a repeat, and returns the receipt of the first. Let
-// one decide return all the events, or send a command with an id of its own.
-func (r *Repository[S, E]) Execute(ctx context.Context, id string, decide func(S) ([]E, error)) (eventstore.Receipt, error) {
-	stream, err := r.stream(id)
-	if err != nil {
-		return eventstore.Receipt{}, err
-	}
-	unlock, err := r.locks.lock(ctx, stream)
-	if err != nil {
-		return eventstore.Receipt{}, fmt.Errorf("aggregate %s: wait for its turn: %w", stream, err)
-	}
-	defer unlock()
-	origin := originOf(ctx)
-	for attempt := 0; ; attempt++ {
-		receipt, err := r.attempt(ctx, stream, origin, decide)
-		if !errors.Is(err, eventstore.ErrConflict) || attempt >= r.opts.Retries {
-			return receipt, err
-		}
-		if sleep(ctx, rand.N(min(r.opts.Backoff<<min(attempt, 10), maxBackoff)+1)) != nil {
-			return receipt, err // the conflict says more than the deadline
-		}
-	}
-}
-
-func (r *Repository[S, E]) attempt(ctx context.Context, stream string, origin *eventstore.Origin, decide func(S) ([]E, error)) (eventstore.Receipt, error) {
-	l, first, err := r.load(ctx, stream, origin.CommandID)
-	if err != nil {
-		return eventstore.Receipt{}, err
-	}
-	if first.Repeated {
-		return first, nil
-	}
-	decided, err := decide(l.State)
-	if err != nil {
-		return eventstore.Receipt{}, &RefusedError{Stream: stream, Version: l.Version, Err: err}
-	}
-	if len(decided) == 0 {
-		return eventstore.Receipt{Stream: stream, Version: l.Version, Position: l.Position}, nil
-	}
-	events, err := r.encode(stream, origin, decided)
-	if err != nil {
-		return eventstore.Receipt{}, err
-	}
-	receipt, err := r.store.Append(ctx, stream, eventstore.Exact(l.Version), events...)
-	if err != nil {
-		return eventstore.Receipt{}, fmt.Errorf("aggregate %s: append: %w", stream, err)
-	}
-	return receipt, nil
-}
-
-// load folds a stream. If one of its events came from the given command, the
-// receipt of that command is returned as a repeat.
-func (r *Repository[S, E]) load(ctx context.Context, stream, commandID string) (Loaded[S], eventstore.Receipt, error) {
-	l := Loaded[S]{Stream: stream}
-	var first eventstore.Receipt
-	for rec, err := range r.store.Read(ctx, stream, eventstore.ReadOptions{}) {
-		if errors.Is(err, eventstore.ErrStreamNotFound) {
-			return l, first, nil
-		}
-		if err != nil {
-			return l, first, fmt.Errorf("aggregate %s: load: %w", stream, err)
-		}
-		v, err := r.codec.Decode(rec)
-		if err != nil {
-			return l, first, fmt.Errorf("aggregate %s: load: %w", stream, err)
-		}
-		event, ok := v.(E)
-		if !ok {
-			return l, first, fmt.Errorf("aggregate %s: load: event %d of type %q is a %T, which is no %v", stream, rec.Version, rec.Type, v, reflect.TypeFor[E]())
-		}
-		l.State = l.State.Evolve(event)
-		l.Version, l.Position = rec.Version, rec.Position
-		if commandID != "" && rec.Metadata.Get(eventstore.KeyCommandID) == commandID {
-			first = eventstore.Receipt{Stream: stream, Version: rec.Version, Position: rec.Position, Repeated: true}
-		}
-	}
-	if l.Version == 0 {
-		return l, first, fmt.Errorf("aggregate %s: load: all of its events are truncated, so there is no state to decide from", stream)
-	}
-	return l, first, nil
-}
-
-func (r *Repository[S, E]) encode(stream string, o *eventstore.Origin, decided []E) ([]eventstore.Event, error) {
-	meta := metadataOf(o)
-	events := make([]eventstore.Event, len(decided))
-	for i, d := range decided {
-		e, err := r.codec.Encode(d)
-		if err != nil {
-			return nil, fmt.Errorf("aggregate %s: %w", stream, err)
-		}
-		e.ID = eventID(stream, o.CommandID, i)
-		e.Metadata = meta
-		events[i] = e
-	}
-	return events, nil
+	c := r.cells.acquire(stream)
+	defer r.cells.release(c)
+	b, err := r.fresh(ctx, c, nil)
+	return Loaded[S]{State: b.state, Stream: stream, Version: b.version, Position: b.position}, err
 }
 
 func (r *Repository[S, E]) stream(id string) (string, error) {
@@ -191,15 +136,4 @@ func (r *Repository[S, E]) stream(id string) (string, error) {
 	}
 	stream := eventstore.StreamName(r.category, id)
 	return stream, eventstore.CheckStream(stream)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -179,11 +179,11 @@ func (m *Metadata) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func appendPair(b []byte, k, v string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(k)))
-	b = append(b, k...)
-	b = binary.AppendUvarint(b, uint64(len(v)))
-	return append(b, v...)
+func appendPair(b []byte, k, v string) []byte { return appendString(appendString(b, k), v) }
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
 }
 
 func cutPair(s string) (k, v, rest string, ok bool) {

@@ -96,3 +96,16 @@ func FuzzParseMetadata(f *testing.F) {
 		require.Equal(t, again, reparsed)
 	})
 }
+
+func TestEventsNameTheCommandThatLedToThem(t *testing.T) {
+	t.Parallel()
+	made := eventstore.NewID()
+	var none *eventstore.Origin
+	assert.Equal(t, map[string]string{"command_id": made.String()}, none.EventMetadata(made).Map())
+	assert.Equal(t, none.EventMetadata(made), (&eventstore.Origin{}).EventMetadata(made))
+	full := &eventstore.Origin{CommandID: "c", CorrelationID: strings.Repeat("talk", 100), CausationID: "cause",
+		Metadata: eventstore.NewMetadata("actor", "ada", "command_id", "forged", "$z", "z", "z", "z")}
+	got := full.EventMetadata(made)
+	assert.Equal(t, map[string]string{"command_id": "c", "$correlationId": full.CorrelationID, "$causationId": "cause", "actor": "ada", "$z": "z", "z": "z"}, got.Map())
+	assert.Equal(t, eventstore.MetadataFromMap(got.Map()), got, "in the order of the keys")
+}

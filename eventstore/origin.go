@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"encoding/binary"
 	"strconv"
 	"sync"
 )
@@ -18,6 +19,37 @@ type Origin struct {
 	// Seed is what the ids of further commands that are sent in the context are
 	// derived from, see [DeriveCommandID]. Empty means CommandID.
 	Seed string
+}
+
+// EventMetadata returns the metadata of the events that o leads to. made is
+// the command's id if o has none, or is nil. The ids cannot be overwritten by
+// o.Metadata.
+func (o *Origin) EventMetadata(made ID) Metadata {
+	var buf [256]byte
+	b := buf[:0]
+	if o == nil {
+		return Metadata{string(appendID(b, KeyCommandID, made))}
+	}
+	// In the order of the keys.
+	if o.CausationID != "" {
+		b = appendPair(b, KeyCausationID, o.CausationID)
+	}
+	if o.CorrelationID != "" {
+		b = appendPair(b, KeyCorrelationID, o.CorrelationID)
+	}
+	if o.CommandID != "" {
+		b = appendPair(b, KeyCommandID, o.CommandID)
+	} else {
+		b = appendID(b, KeyCommandID, made)
+	}
+	return o.Metadata.Merge(Metadata{string(b)})
+}
+
+func appendID(b []byte, key string, id ID) []byte {
+	text := id.text()
+	b = appendString(b, key)
+	b = binary.AppendUvarint(b, uint64(len(text)))
+	return append(b, text[:]...)
 }
 
 type (

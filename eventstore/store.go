@@ -34,7 +34,9 @@ type Store interface {
 	// for as long as it remembers the ids.
 	//
 	// Appending to a soft-deleted stream continues its versions. An append of
-	// no events checks the stream and writes nothing.
+	// no events checks the stream and writes nothing. Once Append has returned a
+	// receipt, a conflict or a size that is too large, the store no longer looks
+	// at events.
 	Append(ctx context.Context, stream string, expected Expected, events ...Event) (Receipt, error)
 
 	// Read yields the readable events of a stream in the order of their
@@ -84,6 +86,11 @@ type Store interface {
 	// Close releases what the store holds. Closing twice is harmless.
 	Close() error
 }
+
+// Dense is implemented by stores that can tell whether their positions are
+// consecutive: then the events of one append have the positions up to that of
+// its receipt, without gaps.
+type Dense interface{ Dense() bool }
 
 // ReadOptions choose a part of a stream. The zero value reads all of it,
 // oldest first.

@@ -27,6 +27,16 @@ var appendClauses = []clause{
 		assert.Equal(t, got[2].Position, r.Position)
 		assert.Equal(t, got[2].Version, r.Version)
 	}},
+	{"PositionsOfAnAppendAreConsecutiveOnADenseStore", func(t *testing.T, f *fixture) {
+		if d, ok := f.store.(eventstore.Dense); ok && d.Dense() {
+			s := f.stream("1")
+			f.append(f.stream("2"), eventstore.NoStream, event(1))
+			r := f.append(s, eventstore.NoStream, events(1, 3)...)
+			for i, rec := range f.read(s, eventstore.ReadOptions{}) {
+				assert.Equal(t, r.Position-2+eventstore.Position(i), rec.Position)
+			}
+		}
+	}},
 	{"EventsComeBackAsGiven", testComeBackAsGiven},
 	{"AStoreMakesTheIdsThatAreMissing", func(t *testing.T, f *fixture) {
 		s := f.stream("1")

@@ -202,6 +202,9 @@ func (s *Store) statsLocked() Stats {
 	return Stats{Events: s.events, Streams: s.known, Segments: len(s.segs), Bytes: s.used, Head: s.head}
 }
 
+// Dense implements [eventstore.Dense]: positions have no gaps.
+func (*Store) Dense() bool { return true }
+
 // Close waits for the appends that have begun, syncs, and ends every sequence
 // that is being read with [eventstore.ErrClosed]. It marks the store as closed
 // cleanly, so that the next [Open] need not look for what a crash has left.

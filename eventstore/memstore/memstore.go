@@ -190,6 +190,9 @@ func (s *Store) SubscribeAll(ctx context.Context, opts eventstore.SubscribeAllOp
 	}
 }
 
+// Dense implements [eventstore.Dense]: positions have no gaps.
+func (*Store) Dense() bool { return true }
+
 // Close ends every sequence that is being read. The events are gone with the
 // store.
 func (s *Store) Close() error {

@@ -1,0 +1,220 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/foldstream/foldstream/eventstore"
+)
+
+// fresh returns the aggregate with everything that was committed before the
+// call. The caller holds the cell, and is the busy one if it gives a recent,
+// which is then brought up to the version returned.
+func (r *Repository[S, E]) fresh(ctx context.Context, c *cell[S, E], ids *recent) (baseline[S], error) {
+	base, err := r.begin(ctx, c)
+	if err != nil {
+		return baseline[S]{}, err
+	}
+	l := r.loaders.Get().(*loader[S, E])
+	defer l.free()
+	read := false
+	if base == nil {
+		defer func() { r.landed(c, l, read) }() // after a panic too
+	}
+	if err = l.read(ctx, c.stream, base, ids); err == nil && l.stale {
+		c.drop(base)
+		if ids != nil {
+			*ids = recent{limit: r.opts.Remember}
+		}
+		err = l.read(ctx, c.stream, nil, ids)
+	}
+	if err != nil {
+		return baseline[S]{}, fmt.Errorf("aggregate %s: load: %w", c.stream, err)
+	}
+	if read = true; base != nil {
+		r.keep(c, &l.baseline)
+	}
+	if ids != nil && ids.upTo < l.version {
+		if err := r.catchUp(ctx, c.stream, ids, l.version); err != nil {
+			return baseline[S]{}, fmt.Errorf("aggregate %s: look for earlier commands: %w", c.stream, err)
+		}
+	}
+	return l.baseline, nil
+}
+
+// begin returns the baseline from which to read. It returns nil to the one who
+// is to read the whole history and to call landed afterwards; others wait for
+// that, and then read only what has come since.
+func (r *Repository[S, E]) begin(ctx context.Context, c *cell[S, E]) (*baseline[S], error) {
+	for {
+		c.mu.Lock()
+		switch {
+		case c.base != nil:
+			defer c.mu.Unlock()
+			return c.base, nil
+		case !c.loading:
+			c.loading = true
+			c.mu.Unlock()
+			return nil, nil
+		case c.flight == nil:
+			c.flight = &flight[S]{done: make(chan struct{})}
+		}
+		f := c.flight
+		c.mu.Unlock()
+		select {
+		case <-f.done:
+			if f.base != nil {
+				return f.base, nil
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("aggregate %s: load: wait for who reads it: %w", c.stream, ctx.Err())
+		}
+	}
+}
+
+// landed ends what begin began.
+func (r *Repository[S, E]) landed(c *cell[S, E], l *loader[S, E], read bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loading = false
+	var b *baseline[S]
+	if read && l.version > 0 && (r.cells.keep || c.flight != nil) {
+		b = new(l.baseline)
+	}
+	if c.flight != nil {
+		c.flight.base = b
+		close(c.flight.done)
+		c.flight = nil
+	}
+	if r.cells.keep {
+		c.base = b
+	}
+}
+
+// keep makes b the baseline, if that is a step forward.
+func (r *Repository[S, E]) keep(c *cell[S, E], b *baseline[S]) {
+	if !r.cells.keep {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.base == nil || c.base.version < b.version {
+		c.base = new(*b)
+	}
+}
+
+// drop forgets a baseline that turned out to be of another history.
+func (c *cell[S, E]) drop(base *baseline[S]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.base == base {
+		c.base = nil
+	}
+}
+
+// catchUp adds the commands of events that were not read for their ids.
+func (r *Repository[S, E]) catchUp(ctx context.Context, stream string, ids *recent, to eventstore.Version) error {
+	from := ids.upTo + 1
+	if n := eventstore.Version(max(ids.limit, 0)); n > 0 && to > n {
+		from = max(from, to-n+1)
+	}
+	for rec, err := range r.store.Read(ctx, stream, eventstore.ReadOptions{From: from, Limit: int(to - from + 1)}) {
+		if err != nil {
+			return err
+		}
+		ids.add(rec.Metadata.Get(eventstore.KeyCommandID), rec.Version)
+	}
+	ids.upTo = to
+	return nil
+}
+
+// A loader folds what it is given. It is used again, so that a load allocates
+// nothing but what the store and the codec do.
+type loader[S, E any] struct {
+	baseline[S]
+	r     *Repository[S, E]
+	ids   *recent
+	check bool // the next event must be that of the baseline
+	stale bool // it was not
+	err   error
+	yield func(eventstore.Recorded, error) bool // take
+}
+
+func newLoader[S, E any](r *Repository[S, E]) *loader[S, E] {
+	l := &loader[S, E]{r: r}
+	l.yield = l.take
+	return l
+}
+
+func (l *loader[S, E]) free() {
+	*l = loader[S, E]{r: l.r, yield: l.yield}
+	l.r.loaders.Put(l)
+}
+
+// read folds a stream from a baseline, or from its beginning. The event of the
+// baseline is read again: a stream that was deleted, truncated or restored
+// since then does not have it, and l is stale.
+func (l *loader[S, E]) read(ctx context.Context, stream string, base *baseline[S], ids *recent) error {
+	l.baseline = baseline[S]{state: l.r.initial}
+	l.ids, l.check, l.stale, l.err = ids, base != nil, false, nil
+	if base != nil {
+		l.baseline = *base
+	}
+	l.r.store.Read(ctx, stream, eventstore.ReadOptions{From: l.version})(l.yield)
+	switch {
+	case errors.Is(l.err, eventstore.ErrStreamNotFound):
+		l.stale, l.err = l.check, nil
+	case l.err == nil && l.check: // nothing came
+		l.stale = true
+	case l.err == nil && l.version == 0:
+		l.err = errors.New("all of its events are truncated, so there is no state to decide from")
+	}
+	return l.err
+}
+
+// take is given one event after the other.
+func (l *loader[S, E]) take(rec eventstore.Recorded, err error) bool {
+	if err != nil {
+		l.err = err
+		return false
+	}
+	if l.check {
+		l.check = false
+		l.stale = rec.Version != l.version || rec.Position != l.position
+		return !l.stale
+	}
+	if l.err = l.r.fold(&l.state, rec); l.err != nil {
+		return false
+	}
+	if l.ids != nil && (l.ids.upTo == l.version) {
+		l.ids.add(rec.Metadata.Get(eventstore.KeyCommandID), rec.Version)
+	}
+	l.version, l.position = rec.Version, rec.Position
+	return true
+}
+
+// fold applies a stored event to a state.
+func (r *Repository[S, E]) fold(s *S, rec eventstore.Recorded) error {
+	v, err := r.codec.Decode(rec)
+	if err != nil {
+		return err
+	}
+	if event, ok := v.(E); ok {
+		*s = r.evolve(*s, event)
+		return nil
+	}
+	several, ok := v.(eventstore.Several)
+	if !ok {
+		several = eventstore.Several{v}
+	}
+	for _, v := range several {
+		event, ok := v.(E)
+		if !ok {
+			return fmt.Errorf("event %d of type %q is a %T, which is no %v", rec.Version, rec.Type, v, reflect.TypeFor[E]())
+		}
+		*s = r.evolve(*s, event)
+	}
+	return nil
+}
