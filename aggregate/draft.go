@@ -45,8 +45,9 @@ func (r *Repository[S, E]) attempt(ctx context.Context, c *cell[S, E], group []*
 		}
 		return nil
 	}
+	single := group[0].single
 	for i, w := range group {
-		if i > 0 && (d.size > maxDraft || w.single || group[0].single) {
+		if i > 0 && (d.size > maxDraft || single || w.single) {
 			d.retry = append(d.retry, group[i:]...)
 			break
 		}
@@ -132,7 +133,7 @@ func (r *Repository[S, E]) draft(ctx context.Context, c *cell[S, E], w *work[S, 
 	w.last = len(d.events)
 	w.receipt = eventstore.Receipt{Stream: c.stream, Version: d.state.version, Position: d.state.position}
 	facts, err := w.ask(c.stream, d.state)
-	if err != nil || w.panicked != nil {
+	if err != nil {
 		w.err = err
 		return len(d.events) > 0 && w.panicked == nil
 	}

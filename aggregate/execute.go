@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -179,11 +180,16 @@ func (c *cell[S, E]) take(group *[]*work[S, E], limit int) (context.Context, con
 // one whose decide ended the goroutine; the others wait again.
 func (c *cell[S, E]) rescue(group []*work[S, E], panicked any) {
 	var rest []*work[S, E]
+	if panicked != nil {
+		panicked = &PanicError{Value: panicked, Stack: debug.Stack()} // once for all
+	}
 	for _, w := range group {
 		switch {
 		case w == nil:
-		case panicked != nil, w.exited:
-			w.panicked = panicked
+		case panicked != nil:
+			_ = w.panics(panicked)
+			w.settle()
+		case w.exited:
 			w.settle()
 		case w.again():
 			rest = append(rest, w)

@@ -134,6 +134,22 @@ func TestCommandsThatWaitAreAppendedTogetherInTheirOrder(t *testing.T) {
 	})
 }
 
+func TestARepeatLeadsAGroup(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
+		bus, _ := newBus(store, nil)
+		s := sender{bus: bus}
+		s.command(t.Context(), "first", deposit{"1", 1}, command.WithID("d"))
+		s.command(t.Context(), "again", deposit{"1", 1}, command.WithID("d"))
+		s.command(t.Context(), "second", deposit{"1", 1})
+		close(store.hold)
+		s.wg.Wait()
+		assert.Equal(t, eventstore.Receipt{Stream: "account-1", Version: 1, Position: 1, Repeated: true}, s.answers["again"].receipt)
+		assert.Equal(t, eventstore.Receipt{Stream: "account-1", Version: 2, Position: 2}, s.answers["second"].receipt)
+	})
+}
+
 // An account whose group lost against another process.
 func TestAGroupThatConflictsDecidesAnew(t *testing.T) {
 	t.Parallel()
@@ -297,7 +313,10 @@ func TestWhatDecideDoesToItsGoroutineHappensToItsCaller(t *testing.T) {
 		for _, name := range []string{"first", "before", "between", "after"} {
 			assert.Equal(t, answer{receipt: s.answers[name].receipt}, s.answers[name], name)
 		}
-		assert.Equal(t, "boom", s.answers["panics"].panicked)
+		relayed, ok := s.answers["panics"].panicked.(*aggregate.PanicError)
+		require.True(t, ok)
+		assert.Equal(t, "boom", relayed.Value)
+		assert.Contains(t, relayed.Error(), "group_test.go", "with where it was")
 		assert.True(t, s.answers["exits"].exited)
 		l, err := accounts.Load(ctx, "1")
 		require.NoError(t, err)
@@ -320,8 +339,11 @@ func TestAPanicOfEvolveReachesAllWhoNeedTheState(t *testing.T) {
 		close(store.hold)
 		s.wg.Wait()
 		require.NoError(t, s.answers["0"].err, "it folded nothing")
-		assert.Equal(t, "evolve", s.answers["1"].panicked)
-		assert.Equal(t, "evolve", s.answers["2"].panicked)
+		for _, name := range []string{"1", "2"} {
+			relayed, ok := s.answers[name].panicked.(*aggregate.PanicError)
+			require.True(t, ok, name)
+			assert.Equal(t, "evolve", relayed.Value, name)
+		}
 		assert.Panics(t, func() { _, _ = accounts.Load(t.Context(), "1") })
 		assert.Panics(t, func() { _, _ = accounts.Load(t.Context(), "1") }, "nobody waits for ever for a read that panicked")
 	})

@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 
@@ -27,7 +29,7 @@ type work[S, E any] struct {
 	// The answer.
 	receipt  eventstore.Receipt
 	err      error
-	panicked any
+	panicked *PanicError
 	exited   bool // decide ended its goroutine
 
 	// While it is carried out.
@@ -74,24 +76,50 @@ func (w *work[S, E]) eventID(stream string, n int) eventstore.ID {
 	return id
 }
 
-// ask has w decide from a state. A panic is kept for the caller of w.
+// ask has w decide from a state. A panic in somebody else's goroutine is kept
+// for the caller of w.
 func (w *work[S, E]) ask(stream string, b baseline[S]) (facts []E, err error) {
 	if err := w.rule.check(stream, b.version); err != nil {
 		return nil, &RefusedError{Stream: stream, Version: b.version, Err: err}
 	}
-	returned := false
-	defer func() {
-		if !returned {
-			w.panicked = recover()
-			w.exited = w.panicked == nil
-		}
-	}()
+	if w.party != nil {
+		w.exited = true
+		defer func() {
+			if p := recover(); p != nil {
+				err = w.panics(p)
+			}
+		}()
+	}
 	facts, err = w.decide(b.state)
-	returned = true
+	w.exited = false
 	if err != nil {
 		return nil, &RefusedError{Stream: stream, Version: b.version, Err: err}
 	}
 	return facts, nil
+}
+
+// panics keeps a panic for the caller of w.
+func (w *work[S, E]) panics(p any) *PanicError {
+	w.exited = false
+	if w.panicked, _ = p.(*PanicError); w.panicked == nil {
+		w.panicked = &PanicError{Value: p, Stack: debug.Stack()}
+	}
+	return w.panicked
+}
+
+// A PanicError is what a caller of Execute panics with when decide, or Evolve,
+// panicked in the goroutine of another caller.
+type PanicError struct {
+	Value any
+	Stack []byte // of that goroutine
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("%v\n\n%s", e.Value, e.Stack) }
+
+// Unwrap returns Value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
 }
 
 // again lets w be decided once more, unless its caller has gone.
