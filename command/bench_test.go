@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 
 	"github.com/foldstream/foldstream/command"
@@ -52,5 +53,5 @@ func BenchmarkSend(b *testing.B) {
 	run("three middlewares", plain, pass, pass, pass)
 	run("with id", withID)
 	run("interface", dynamic)
-	run("recover", plain, command.Recover())
+	run("recover, log, validate", plain, command.Recover(), command.Log(slog.New(slog.DiscardHandler)), command.Validate())
 }

@@ -1,15 +1,11 @@
 package command_test
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -208,27 +204,4 @@ func TestContextIsASendWithoutABus(t *testing.T) {
 	derived := eventstore.OriginFromContext(command.Context(outer, move{"a"})).CommandID
 	assert.NotEmpty(t, derived)
 	assert.NotEqual(t, derived, eventstore.OriginFromContext(command.Context(outer, move{"a"})).CommandID, "the second to the same aggregate")
-}
-
-func TestShippedMiddleware(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		l := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		bus := command.NewBus(&command.Options{Middleware: []command.Middleware{command.Log(l), command.Recover(), command.Timeout(time.Second)}})
-		command.Register(bus, func(context.Context, ping) (eventstore.Receipt, error) { panic("boom") })
-		command.Register(bus, func(ctx context.Context, _ pong) (eventstore.Receipt, error) {
-			<-ctx.Done()
-			return eventstore.Receipt{}, ctx.Err()
-		})
-		_, err := command.Send(t.Context(), bus, ping{})
-		var panicked *command.PanicError
-		require.ErrorAs(t, err, &panicked)
-		assert.Equal(t, "boom", panicked.Value)
-		assert.NotEmpty(t, panicked.Stack)
-		_, err = command.Send(t.Context(), bus, pong{})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Contains(t, log.String(), "command_test.pong")
-		assert.Contains(t, log.String(), "boom")
-	})
 }

@@ -95,14 +95,22 @@ const (
 	grpc        = "google.golang.org/grpc"
 	kong        = "github.com/alecthomas/kong"
 	miniredis   = "github.com/alicebob/miniredis/v2"
+	lru         = "github.com/hashicorp/golang-lru/v2"
 	msgp        = "github.com/tinylib/msgp"
 	msgpack     = "github.com/vmihailenco/msgpack/v5"
+	otel        = "go.opentelemetry.io/otel"
+	otelMetric  = "go.opentelemetry.io/otel/metric"
+	otelSDK     = "go.opentelemetry.io/otel/sdk"
+	otelSDKm    = "go.opentelemetry.io/otel/sdk/metric"
+	otelTrace   = "go.opentelemetry.io/otel/trace"
 	porcupine   = "github.com/anishathalye/porcupine"
 	progressbar = "github.com/schollz/progressbar/v3"
 	protobuf    = "google.golang.org/protobuf"
 	testify     = "github.com/stretchr/testify"
 	rapid       = "pgregory.net/rapid"
+	validator   = "github.com/go-playground/validator/v10"
 	xsys        = "golang.org/x/sys"
+	xtime       = "golang.org/x/time"
 	xxhash      = "github.com/cespare/xxhash/v2"
 )
 
@@ -118,6 +126,9 @@ var thirdParty = []use{
 	{"aggregate/aggregatetest", []string{testify}},
 	{"aggregate/redissnapshot", []string{goRedis}},
 	{"aggregate/snapshottest", []string{testify}},
+	{"command/commandlimit", []string{lru, xtime}},
+	{"command/commandotel", []string{otel, otelMetric, otelTrace}},
+	{"command/commandvalidator", []string{validator}},
 	{"projection/projectiontest", []string{testify}},
 	{"projection/redisview", []string{goRedis}},
 	{"examples/shop", []string{goRedis, miniredis, progressbar}},
@@ -133,6 +144,7 @@ var thirdPartyTests = []use{
 	{"eventstore/esdbstore", []string{goleak}},             // the official client leaks what it is not kept from leaking
 	{"eventstore/logstore", []string{porcupine, rapid}},    // linearizability; random operations against memstore as the model
 	{"projection/redisview", []string{goRedis, miniredis}}, // miniredis: what the example embeds must do
+	{"command/commandotel", []string{otelSDK, otelSDKm}},
 	{"examples/shop/...", []string{goRedis}},
 	{"internal/cli", []string{esdb, grpc}}, // a call that is held half way, which no client does
 	{"internal/crashtest", []string{goRedis}},
