@@ -31,7 +31,7 @@ var arrows = []arrow{
 	{"aggregate/internal/...", []string{"aggregate/internal/..."}},
 	{"aggregate/redissnapshot/...", []string{"eventstore", "aggregate"}},
 	{"aggregate/snapshottest/...", []string{"eventstore", "aggregate"}},
-	{"aggregate/aggregatetest/...", []string{"eventstore", "aggregate"}},
+	{"aggregate/aggregatetest/...", []string{"eventstore", "aggregate", "internal/narrate"}},
 	{"command/...", []string{"eventstore", "command/..."}},
 	{"query/...", []string{"eventstore", "query/..."}},
 	{"process/...", []string{"eventstore", "process/..."}},
@@ -55,9 +55,11 @@ var arrows = []arrow{
 	{"internal/archtest", nil},
 	{"internal/certtest", nil},
 	{"internal/crashtest", nil},
+	{"internal/narrate", []string{"aggregate"}},
 	{"internal/proxytest", nil},
 	{"internal/redisproc", nil},
 	{"internal/redistest", []string{"internal/certtest", "internal/redisproc"}},
+	{"internal/tbtest", nil},
 }
 
 // library is what programs may use.
@@ -78,6 +80,7 @@ var domain = []string{"examples/shop/cart", "examples/shop/order", "examples/sho
 var stdlibOnly = append([]string{
 	"aggregate", "command", "eventstore", "process", "projection", "query",
 	"aggregate/internal/...", "eventstore/internal/...", "eventstore/memstore/...", "projection/memview/...",
+	"aggregate/aggregatetest", "command/commandtest",
 }, domain...)
 
 // use says which third-party modules the packages that match from may import.
@@ -123,7 +126,6 @@ var thirdParty = []use{
 	{"eventstore/eventstoretest", []string{testify}},
 	{"eventstore/logstore", []string{xxhash}},
 	{"eventstore/logstore/internal/disk", []string{xsys}},
-	{"aggregate/aggregatetest", []string{testify}},
 	{"aggregate/redissnapshot", []string{goRedis}},
 	{"aggregate/snapshottest", []string{testify}},
 	{"command/commandlimit", []string{lru, xtime}},

@@ -1,29 +1,29 @@
 package cart_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/foldstream/foldstream/aggregate/aggregatetest"
 	"github.com/foldstream/foldstream/examples/shop/cart"
 	"github.com/foldstream/foldstream/examples/shop/terms"
 )
+
+var carts = aggregatetest.For(
+	aggregatetest.On(cart.Cart.AddItem), aggregatetest.On(cart.Cart.RemoveItem),
+	aggregatetest.On(cart.Cart.ApplyCoupon), aggregatetest.On(cart.Cart.ChooseShipper),
+	aggregatetest.On(cart.Cart.Checkout), aggregatetest.On(cart.Cart.Reopen))
 
 var (
 	tea    = terms.Line{SKU: "tea", Name: "Tea", Quantity: 2, UnitPriceCents: 450}
 	cup    = terms.Line{SKU: "cup", Name: "Cup", Quantity: 1, UnitPriceCents: 999}
 	dearer = terms.Line{SKU: "tea", Name: "Tea", Quantity: 1, UnitPriceCents: 500}
+	added  = cart.ItemAdded{Line: tea}
 	closed = cart.CheckedOut{Order: "o1", Customer: "ada", Lines: []terms.Line{tea}, Shipper: "post"}
 )
-
-func fold(events ...cart.Event) cart.Cart {
-	var c cart.Cart
-	for _, e := range events {
-		c = c.Evolve(e)
-	}
-	return c
-}
 
 func quantity(n int64) terms.Line {
 	return terms.Line{SKU: "tea", Name: "Tea", Quantity: n, UnitPriceCents: 450}
@@ -33,84 +33,65 @@ func price(cents int64) terms.Line {
 	return terms.Line{SKU: "tea", Name: "Tea", Quantity: 1, UnitPriceCents: cents}
 }
 
-func TestCart(t *testing.T) {
+func TestAddItem(t *testing.T) {
 	t.Parallel()
-	added, full := cart.ItemAdded{Line: tea}, cart.ItemAdded{Line: quantity(terms.MaxQuantity)}
-	checkout := cart.Checkout{Cart: "c", Order: "o1", Customer: "ada"}
-	for _, tt := range []struct {
-		name  string
-		given []cart.Event
-		when  any
-		then  []cart.Event
-		err   error
-	}{
-		{"Add", nil, cart.AddItem{"c", tea}, []cart.Event{added}, nil},
-		{"AddAgain", []cart.Event{added}, cart.AddItem{"c", tea}, []cart.Event{added}, nil},
-		{"AddNoQuantity", nil, cart.AddItem{"c", quantity(0)}, nil, terms.ErrQuantity},
-		{"AddNegativeQuantity", nil, cart.AddItem{"c", quantity(-1)}, nil, terms.ErrQuantity},
-		{"AddHugeQuantity", nil, cart.AddItem{"c", quantity(terms.MaxQuantity + 1)}, nil, terms.ErrQuantity},
-		{"AddUpToTooMuch", []cart.Event{full}, cart.AddItem{"c", quantity(1)}, nil, terms.ErrQuantity},
-		{"AddForNothing", nil, cart.AddItem{"c", price(0)}, []cart.Event{cart.ItemAdded{Line: price(0)}}, nil},
-		{"AddNegativePrice", nil, cart.AddItem{"c", price(-1)}, nil, terms.ErrPrice},
-		{"AddHugePrice", nil, cart.AddItem{"c", price(terms.MaxUnitCents + 1)}, nil, terms.ErrPrice},
-		{"AddWithoutSKU", nil, cart.AddItem{"c", terms.Line{Quantity: 1}}, nil, terms.ErrID},
-		{"AddBadName", nil, cart.AddItem{"c", terms.Line{SKU: "x", Name: "a\x00", Quantity: 1}}, nil, terms.ErrText},
-		{"AddToBadCart", nil, cart.AddItem{"c\n", tea}, nil, terms.ErrID},
-		{"AddAfterCheckout", []cart.Event{added, closed}, cart.AddItem{"c", tea}, nil, cart.ErrCheckedOut},
-		{"AddAfterReopening", []cart.Event{added, closed, cart.Reopened{}}, cart.AddItem{"c", tea}, []cart.Event{added}, nil},
-
-		{"Remove", []cart.Event{added}, cart.RemoveItem{"c", "tea"}, []cart.Event{cart.ItemRemoved{SKU: "tea"}}, nil},
-		{"RemoveAbsent", []cart.Event{added}, cart.RemoveItem{"c", "cup"}, nil, cart.ErrNotInCart},
-		{"RemoveTwice", []cart.Event{added, cart.ItemRemoved{SKU: "tea"}}, cart.RemoveItem{"c", "tea"}, nil, cart.ErrNotInCart},
-		{"RemoveNothing", nil, cart.RemoveItem{"c", ""}, nil, terms.ErrID},
-		{"RemoveAfterCheckout", []cart.Event{added, closed}, cart.RemoveItem{"c", "tea"}, nil, cart.ErrCheckedOut},
-
-		{"Coupon", nil, cart.ApplyCoupon{"c", "FIVER"}, []cart.Event{cart.CouponEntered{Code: "FIVER"}}, nil},
-		{"CouponUnknown", nil, cart.ApplyCoupon{"c", "fiver"}, nil, cart.ErrCouponUnknown},
-		{"CouponSecond", []cart.Event{cart.CouponEntered{Code: "FIVER"}}, cart.ApplyCoupon{"c", "TENOFF"}, nil, cart.ErrCouponEntered},
-		{"CouponAfterCheckout", []cart.Event{added, closed}, cart.ApplyCoupon{"c", "FIVER"}, nil, cart.ErrCheckedOut},
-
-		{"Shipper", nil, cart.ChooseShipper{"c", "express"}, []cart.Event{cart.ShipperChosen{Shipper: "express"}}, nil},
-		{"ShipperSame", []cart.Event{cart.ShipperChosen{Shipper: "post"}}, cart.ChooseShipper{"c", "post"}, nil, nil},
-		{"ShipperOther", []cart.Event{cart.ShipperChosen{Shipper: "post"}}, cart.ChooseShipper{"c", "express"}, []cart.Event{cart.ShipperChosen{Shipper: "express"}}, nil},
-		{"ShipperUnknown", nil, cart.ChooseShipper{"c", "pigeon"}, nil, cart.ErrShipperUnknown},
-		{"ShipperAfterCheckout", []cart.Event{added, closed}, cart.ChooseShipper{"c", "express"}, nil, cart.ErrCheckedOut},
-
-		{"CheckoutEmpty", nil, checkout, nil, cart.ErrEmpty},
-		{"CheckoutEmptied", []cart.Event{added, cart.ItemRemoved{SKU: "tea"}}, checkout, nil, cart.ErrEmpty},
-		{"CheckoutTwice", []cart.Event{added, closed}, checkout, nil, cart.ErrCheckedOut},
-		{"CheckoutWithoutOrder", []cart.Event{added}, cart.Checkout{"c", "", "ada"}, nil, terms.ErrID},
-		{"CheckoutWithoutCustomer", []cart.Event{added}, cart.Checkout{"c", "o1", ""}, nil, terms.ErrID},
-
-		{"Reopen", []cart.Event{added, closed}, cart.Reopen{"c", "o1", "taken"}, []cart.Event{cart.Reopened{Order: "o1", Reason: "taken"}}, nil},
-		{"ReopenOther", []cart.Event{added, closed}, cart.Reopen{"c", "o2", ""}, nil, cart.ErrNotThisCheckout},
-		{"ReopenOpen", []cart.Event{added}, cart.Reopen{"c", "o1", ""}, nil, cart.ErrNotThisCheckout},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			then, err := decide(fold(tt.given...), tt.when)
-			require.ErrorIs(t, err, tt.err)
-			require.Equal(t, tt.then, then)
-		})
-	}
+	carts.Given().When(t, cart.AddItem{"c", tea}).Then(added)
+	carts.Given(added).When(t, cart.AddItem{"c", tea}).Then(added)
+	carts.Given().When(t, cart.AddItem{"c", quantity(0)}).Refused(terms.ErrQuantity)
+	carts.Given().When(t, cart.AddItem{"c", quantity(-1)}).Refused(terms.ErrQuantity)
+	carts.Given().When(t, cart.AddItem{"c", quantity(terms.MaxQuantity + 1)}).Refused(terms.ErrQuantity)
+	carts.Given(cart.ItemAdded{Line: quantity(terms.MaxQuantity)}).When(t, cart.AddItem{"c", quantity(1)}).Refused(terms.ErrQuantity)
+	carts.Given().When(t, cart.AddItem{"c", price(0)}).Then(cart.ItemAdded{Line: price(0)})
+	carts.Given().When(t, cart.AddItem{"c", price(-1)}).Refused(terms.ErrPrice)
+	carts.Given().When(t, cart.AddItem{"c", price(terms.MaxUnitCents + 1)}).Refused(terms.ErrPrice)
+	carts.Given().When(t, cart.AddItem{"c", terms.Line{Quantity: 1}}).Refused(terms.ErrID)
+	carts.Given().When(t, cart.AddItem{"c", terms.Line{SKU: "x", Name: "a\x00", Quantity: 1}}).Refused(terms.ErrText)
+	carts.Given().When(t, cart.AddItem{"c\n", tea}).Refused(terms.ErrID)
+	carts.Given(added, closed).When(t, cart.AddItem{"c", tea}).Refused(cart.ErrCheckedOut)
+	carts.Given(added, closed, cart.Reopened{}).When(t, cart.AddItem{"c", tea}).Then(added)
 }
 
-func decide(c cart.Cart, cmd any) ([]cart.Event, error) {
-	switch cmd := cmd.(type) {
-	case cart.AddItem:
-		return c.AddItem(cmd)
-	case cart.RemoveItem:
-		return c.RemoveItem(cmd)
-	case cart.ApplyCoupon:
-		return c.ApplyCoupon(cmd)
-	case cart.ChooseShipper:
-		return c.ChooseShipper(cmd)
-	case cart.Checkout:
-		return c.Checkout(cmd)
-	case cart.Reopen:
-		return c.Reopen(cmd)
-	}
-	panic("unknown command")
+func TestRemoveItem(t *testing.T) {
+	t.Parallel()
+	carts.Given(added).When(t, cart.RemoveItem{"c", "tea"}).Then(cart.ItemRemoved{SKU: "tea"})
+	carts.Given(added).When(t, cart.RemoveItem{"c", "cup"}).Refused(cart.ErrNotInCart)
+	carts.Given(added, cart.ItemRemoved{SKU: "tea"}).When(t, cart.RemoveItem{"c", "tea"}).Refused(cart.ErrNotInCart)
+	carts.Given().When(t, cart.RemoveItem{"c", ""}).Refused(terms.ErrID)
+	carts.Given(added, closed).When(t, cart.RemoveItem{"c", "tea"}).Refused(cart.ErrCheckedOut)
+}
+
+func TestApplyCoupon(t *testing.T) {
+	t.Parallel()
+	carts.Given().When(t, cart.ApplyCoupon{"c", "FIVER"}).Then(cart.CouponEntered{Code: "FIVER"})
+	carts.Given().When(t, cart.ApplyCoupon{"c", "fiver"}).Refused(cart.ErrCouponUnknown)
+	carts.Given(cart.CouponEntered{Code: "FIVER"}).When(t, cart.ApplyCoupon{"c", "TENOFF"}).Refused(cart.ErrCouponEntered)
+	carts.Given(added, closed).When(t, cart.ApplyCoupon{"c", "FIVER"}).Refused(cart.ErrCheckedOut)
+}
+
+func TestChooseShipper(t *testing.T) {
+	t.Parallel()
+	carts.Given().When(t, cart.ChooseShipper{"c", "express"}).Then(cart.ShipperChosen{Shipper: "express"})
+	carts.Given(cart.ShipperChosen{Shipper: "post"}).When(t, cart.ChooseShipper{"c", "post"}).Nothing()
+	carts.Given(cart.ShipperChosen{Shipper: "post"}).When(t, cart.ChooseShipper{"c", "express"}).Then(cart.ShipperChosen{Shipper: "express"})
+	carts.Given().When(t, cart.ChooseShipper{"c", "pigeon"}).Refused(cart.ErrShipperUnknown)
+	carts.Given(added, closed).When(t, cart.ChooseShipper{"c", "express"}).Refused(cart.ErrCheckedOut)
+}
+
+func TestCheckout(t *testing.T) {
+	t.Parallel()
+	checkout := cart.Checkout{Cart: "c", Order: "o1", Customer: "ada"}
+	carts.Given().When(t, checkout).Refused(cart.ErrEmpty)
+	carts.Given(added, cart.ItemRemoved{SKU: "tea"}).When(t, checkout).Refused(cart.ErrEmpty)
+	carts.Given(added, closed).When(t, checkout).Refused(cart.ErrCheckedOut)
+	carts.Given(added).When(t, cart.Checkout{"c", "", "ada"}).Refused(terms.ErrID)
+	carts.Given(added).When(t, cart.Checkout{"c", "o1", ""}).Refused(terms.ErrID)
+}
+
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	carts.Given(added, closed).When(t, cart.Reopen{"c", "o1", "taken"}).Then(cart.Reopened{Order: "o1", Reason: "taken"})
+	carts.Given(added, closed).When(t, cart.Reopen{"c", "o2", ""}).Refused(cart.ErrNotThisCheckout)
+	carts.Given(added).When(t, cart.Reopen{"c", "o1", ""}).Refused(cart.ErrNotThisCheckout)
 }
 
 func TestPrices(t *testing.T) {
@@ -134,44 +115,33 @@ func TestPrices(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := fold(cart.ItemAdded{Line: price(tt.cents)}, cart.CouponEntered{Code: tt.coupon}, cart.ShipperChosen{Shipper: tt.shipper})
-			events, err := c.Checkout(cart.Checkout{Cart: "c", Order: "o", Customer: "ada"})
-			require.NoError(t, err)
-			require.Equal(t, tt.want, events[0].(cart.CheckedOut).Price)
+			line, shipper := price(tt.cents), cmp.Or(tt.shipper, cart.DefaultShipper)
+			carts.Given(cart.ItemAdded{Line: line}, cart.CouponEntered{Code: tt.coupon}, cart.ShipperChosen{Shipper: tt.shipper}).
+				When(t, cart.Checkout{Cart: "c", Order: "o", Customer: "ada"}).
+				Then(cart.CheckedOut{
+					Order: "o", Customer: "ada", Lines: []terms.Line{line}, Coupon: tt.coupon, Shipper: shipper, Price: tt.want,
+				})
 		})
 	}
 }
 
 func TestLinesMergeByPrice(t *testing.T) {
 	t.Parallel()
-	c := fold(cart.ItemAdded{Line: tea}, cart.ItemAdded{Line: cup}, cart.ItemAdded{Line: dearer}, cart.ItemAdded{Line: tea})
+	c := carts.Given(added, cart.ItemAdded{Line: cup}, cart.ItemAdded{Line: dearer}, added).State(t)
 	twice := tea
 	twice.Quantity = 4
 	require.Equal(t, []terms.Line{twice, cup, dearer}, c.Lines())
 	require.Equal(t, []terms.Line{cup}, c.Evolve(cart.ItemRemoved{SKU: "tea"}).Lines())
 }
 
-func TestACartIsAValue(t *testing.T) {
-	t.Parallel()
-	base := fold(cart.ItemAdded{Line: tea})
-	one, other := base.Evolve(cart.ItemAdded{Line: cup}), base.Evolve(cart.ItemAdded{Line: dearer})
-	none := one.Evolve(cart.ItemRemoved{SKU: "tea"})
-	require.Equal(t, []terms.Line{tea}, base.Lines())
-	require.Equal(t, []terms.Line{tea, cup}, one.Lines())
-	require.Equal(t, []terms.Line{tea, dearer}, other.Lines())
-	require.Equal(t, []terms.Line{cup}, none.Lines())
-}
-
 func TestACartTakesOnlySoManyLines(t *testing.T) {
 	t.Parallel()
-	var c cart.Cart
+	var full []cart.Event
 	for i := range terms.MaxLines {
-		c = c.Evolve(cart.ItemAdded{Line: price(int64(i))})
+		full = append(full, cart.ItemAdded{Line: price(int64(i))})
 	}
-	_, err := c.AddItem(cart.AddItem{"c", price(terms.MaxLines)})
-	require.ErrorIs(t, err, cart.ErrFull)
-	_, err = c.AddItem(cart.AddItem{"c", price(0)})
-	require.NoError(t, err, "a line that is there may grow")
+	carts.Given(full...).When(t, cart.AddItem{"c", price(terms.MaxLines)}).Refused(cart.ErrFull)
+	carts.Given(full...).When(t, cart.AddItem{"c", price(0)}).Then(full[0]) // a line that is there may grow
 }
 
 func TestRefusalsNameTheValue(t *testing.T) {
