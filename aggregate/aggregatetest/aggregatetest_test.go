@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/foldstream/foldstream/aggregate"
 	"github.com/foldstream/foldstream/aggregate/aggregatetest"
 	"github.com/foldstream/foldstream/eventstore/codec"
 	"github.com/foldstream/foldstream/internal/tbtest"
@@ -300,6 +301,25 @@ func TestCodec(t *testing.T) {
 		`event 1, aggregatetest_test.appended{}: it cannot be stored: `)
 	assert.Contains(t, failure(t, func(t testing.TB) { stored.Given().When(t, do{hidden{"tea", "x"}}).Then(hidden{"tea", "x"}) }),
 		`event 1, aggregatetest_test.hidden{SKU: "tea", secret: "x"}: what comes back from the store, secret is "" instead of "x"`)
+}
+
+func TestADecider(t *testing.T) {
+	t.Parallel()
+	lamp := aggregatetest.ForDecider(aggregate.Decider[bool, string, int]{
+		Decide: func(c string, on bool) ([]int, error) {
+			if on {
+				return nil, errClosed
+			}
+			return []int{len(c)}, nil
+		},
+		Evolve:  func(_ bool, n int) bool { return n > 2 },
+		Initial: true,
+	})
+	assert.Empty(t, failure(t, func(t testing.TB) {
+		lamp.Given().When(t, "x").Refused(errClosed)
+		assert.True(t, lamp.Given(1).When(t, "long").Then(4).State())
+	}))
+	assert.Equal(t, "aggregatetest: int is no command of the decider, which takes string", failure(t, func(t testing.TB) { lamp.Given().When(t, 1) }))
 }
 
 func TestTwoDecisionsAboutOneCommand(t *testing.T) {

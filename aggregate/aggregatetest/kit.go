@@ -11,7 +11,8 @@ import (
 )
 
 // A Kit tests the decisions of an aggregate with state S and events E. It is
-// made once for many tests, by [For], and is safe for concurrent use.
+// made once for many tests, by [For] or [ForDecider], and is safe for
+// concurrent use.
 type Kit[S, E any] struct {
 	initial S
 	evolve  func(S, E) S
@@ -61,6 +62,17 @@ func names[S, E any](decisions []Decision[S, E]) string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, ", ")
+}
+
+// ForDecider returns a kit for an aggregate in the form of a decider.
+func ForDecider[S, C, E any](d aggregate.Decider[S, C, E]) *Kit[S, E] {
+	return &Kit[S, E]{initial: d.Initial, evolve: d.Evolve, decide: func(cmd any) (func(S) ([]E, error), error) {
+		c, ok := cmd.(C)
+		if !ok {
+			return nil, fmt.Errorf("%T is no command of the decider, which takes %v", cmd, reflect.TypeFor[C]())
+		}
+		return func(s S) ([]E, error) { return d.Decide(c, s) }, nil
+	}}
 }
 
 // Codec returns a kit that also has every event, given or decided, encoded and
