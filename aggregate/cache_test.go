@@ -159,6 +159,63 @@ func TestAKeptStateOfAnotherHistoryIsNotUsed(t *testing.T) {
 	}
 }
 
+func TestAKeptStateIsOfOnePosition(t *testing.T) {
+	t.Parallel()
+	one, other := memstore.New(nil), memstore.New(nil)
+	store := &switched{Store: one}
+	bus, accounts := newBus(store, nil)
+	fresh, _ := newBus(other, nil)
+	deposits(t, bus, "1", 3)
+	assert.Equal(t, int64(3), balance(t, accounts, "1"))
+	deposits(t, fresh, "2", 1)
+	for range 3 {
+		_, err := command.Send(t.Context(), fresh, deposit{"1", 7})
+		require.NoError(t, err)
+	}
+	store.Store = other
+	assert.Equal(t, int64(21), balance(t, accounts, "1"), "as many events, but others")
+}
+
+func TestALoadThatFindsAnotherHistoryLosesNoIDs(t *testing.T) {
+	t.Parallel()
+	one, other := memstore.New(nil), memstore.New(nil)
+	store := &switched{Store: one}
+	bus, accounts := newBus(store, nil)
+	hold := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 9 {
+		_, err := command.Send(t.Context(), bus, deposit{"1", 1}, command.WithID(fmt.Sprint("one ", i)))
+		require.NoError(t, err)
+	}
+	entered := make(chan struct{})
+	wg.Go(func() { // keeps the aggregate in use
+		_, err := accounts.Execute(t.Context(), "1", func(account) ([]event, error) {
+			close(entered)
+			<-hold
+			return nil, nil
+		})
+		assert.NoError(t, err)
+	})
+	<-entered
+	store.Store = other // a backup was restored
+	fresh, _ := newBus(other, nil)
+	_, err := command.Send(t.Context(), fresh, deposit{"1", 5}, command.WithID("first"))
+	require.NoError(t, err)
+	assert.Equal(t, int64(5), balance(t, accounts, "1"))
+	var again eventstore.Receipt
+	wg.Go(func() {
+		again, err = command.Send(t.Context(), bus, deposit{"1", 5}, command.WithID("first"))
+		assert.NoError(t, err)
+	})
+	close(hold)
+	wg.Wait()
+	assert.True(t, again.Repeated)
+	assert.Equal(t, int64(5), balance(t, accounts, "1"))
+}
+
+// A switched store can be exchanged for another.
+type switched struct{ eventstore.Store }
+
 func TestConcurrentLoadsReadAHistoryOnce(t *testing.T) {
 	t.Parallel()
 	for _, cache := range []int{0, -1} {

@@ -27,7 +27,8 @@ type cell[S, E any] struct {
 	loading bool          // somebody reads the history
 	flight  *flight[S]    // of those who wait for it
 
-	recent recent // of whoever is busy
+	outdated bool   // recent is of another history
+	recent   recent // of whoever is busy
 
 	// Guarded by the shard. A cell without users that is worth keeping is in
 	// the list of its shard, the most recently used first.

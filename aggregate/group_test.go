@@ -150,6 +150,35 @@ func TestARepeatLeadsAGroup(t *testing.T) {
 	})
 }
 
+func TestAGroupOnADeletedStreamIsRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &gate{Store: memstore.New(nil)}
+		bus, accounts := newBus(store, nil)
+		deposits(t, bus, "1", 5)
+		_, err := store.Delete(t.Context(), "account-1", eventstore.Any)
+		require.NoError(t, err)
+		store.hold = make(chan struct{})
+		s := sender{bus: bus}
+		s.send(t.Context(), "first", func(ctx context.Context) (eventstore.Receipt, error) {
+			return accounts.Execute(ctx, "1", func(account) ([]event, error) { // nothing, so that the group begins the stream
+				<-store.hold
+				return nil, nil
+			})
+		})
+		s.command(t.Context(), "a", deposit{"1", 1}, command.WithID("a"))
+		s.command(t.Context(), "b", deposit{"1", 1}, command.WithID("b"))
+		close(store.hold)
+		s.wg.Wait()
+		for i, name := range []string{"a", "b"} {
+			r, err := command.Send(t.Context(), bus, deposit{"1", 1}, command.WithID(name))
+			require.NoError(t, err)
+			assert.True(t, r.Repeated, name)
+			assert.Equal(t, eventstore.Version(6+i), r.Version)
+		}
+	})
+}
+
 // An account whose group lost against another process.
 func TestAGroupThatConflictsDecidesAnew(t *testing.T) {
 	t.Parallel()

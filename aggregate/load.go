@@ -13,6 +13,7 @@ import (
 // call. The caller holds the cell, and is the busy one if it gives a recent,
 // which is then brought up to the version returned.
 func (r *Repository[S, E]) fresh(ctx context.Context, c *cell[S, E], ids *recent) (baseline[S], error) {
+	c.remembered(ids)
 	base, err := r.begin(ctx, c)
 	if err != nil {
 		return baseline[S]{}, err
@@ -25,9 +26,7 @@ func (r *Repository[S, E]) fresh(ctx context.Context, c *cell[S, E], ids *recent
 	}
 	if err = l.read(ctx, c.stream, base, ids); err == nil && l.stale {
 		c.drop(base)
-		if ids != nil {
-			*ids = recent{limit: r.opts.Remember}
-		}
+		c.remembered(ids)
 		err = l.read(ctx, c.stream, nil, ids)
 	}
 	if err != nil {
@@ -109,8 +108,21 @@ func (r *Repository[S, E]) keep(c *cell[S, E], b *baseline[S]) {
 func (c *cell[S, E]) drop(base *baseline[S]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.outdated = true
 	if c.base == base {
 		c.base = nil
+	}
+}
+
+// remembered empties ids if they are of another history.
+func (c *cell[S, E]) remembered(ids *recent) {
+	if ids == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.outdated {
+		*ids, c.outdated = recent{limit: ids.limit}, false
 	}
 }
 
