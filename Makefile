@@ -10,6 +10,7 @@ BENCHTIME ?= 1s
 FUZZTIME  ?= 10s
 SOAKTIME  ?= 10m
 EVENTS    ?= 1000000
+PEERFLAGS ?=
 KEYS      ?= 100000
 
 .DEFAULT_GOAL := help
@@ -48,6 +49,11 @@ bench: need ## micro-benchmarks, then the scenarios of ./benchmarks against a re
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
 	go run ./benchmarks projection -events $(EVENTS) -keys $(KEYS)
 	go run ./benchmarks rebuild -events $(EVENTS) -keys $(KEYS)
+
+.PHONY: bench-peers
+bench-peers: need ## the scenarios of ./benchmarks/peers: foldstream beside other Go libraries
+	cd benchmarks/peers && go run . commands $(PEERFLAGS)
+	cd benchmarks/peers && go run . views
 
 .PHONY: benchstat
 benchstat: ## compare two outputs of go test -bench: make benchstat OLD=a.txt NEW=b.txt

@@ -105,8 +105,13 @@ var reasons = map[string]string{"Placed": "Placed", "LineAdded": "LineAdded", "P
 var errBoltValue = errors.New("value in bbolt is cut short")
 
 func (it *boltIterator) Value() (core.Event, error) {
-	e := core.Event{AggregateType: "Order", GlobalVersion: *it.next - 1}
-	b := it.value
+	e, err := decodeBolt(it.value)
+	e.GlobalVersion = *it.next - 1
+	return e, err
+}
+
+func decodeBolt(b []byte) (core.Event, error) {
+	e := core.Event{AggregateType: "Order"}
 	version, n := binary.Uvarint(b)
 	if n <= 0 {
 		return e, errBoltValue

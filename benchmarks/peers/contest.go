@@ -26,7 +26,7 @@ type contestant struct {
 
 // enter fills everybody's store. The caller closes what it returns.
 func enter(ctx context.Context, rdb *redis.Client, dir string, h *history) (all []contestant, closeAll func() error, err error) {
-	useHallgren()
+	useHallgren(generated{})
 	mem, err := fillHallgren(h)
 	if err != nil {
 		return nil, nil, err

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/foldstream/foldstream/benchmarks/race"
 	"github.com/foldstream/foldstream/projection"
 )
 
@@ -61,25 +61,21 @@ func makeHistory(events, perOrder int) (*history, error) {
 // fill makes the event's data and folds it.
 func (e *stored) fill(s Summary, i, perOrder int) (next Summary, err error) {
 	var v msgp.Marshaler
-	note := strings.Repeat("a note on the order. ", 6)
 	switch e.version {
 	case 1:
-		p := Placed{Customer: "customer-" + strconv.Itoa(e.order%5000), Address: "12 Harbour Lane, Bristol", Note: note}
+		p := race.NewPlaced(e.order)
 		e.name, v = "Placed", &p
 		next, err = s.placed(p, projection.Meta{})
 	case perOrder:
-		p := Shipped{Carrier: "a carrier of parcels", Parcel: fmt.Sprintf("parcel-%012d", i), Note: note + "left with a neighbour"}
+		p := race.NewShipped(i)
 		e.name, v = "Shipped", &p
 		next, err = s.shipped(p, projection.Meta{})
 	case perOrder - 1:
-		p := Paid{Method: "card", Reference: fmt.Sprintf("reference-%012d", i), Cents: s.Cents, Note: note + "paid at once"}
+		p := race.NewPaid(i, s.Cents)
 		e.name, v = "Paid", &p
 		next, err = s.paid(p, projection.Meta{})
 	default:
-		l := LineAdded{
-			SKU: "sku-" + strconv.Itoa(i%5000), Name: "Assam, second flush, 250 g",
-			Quantity: int64(1 + i%3), Cents: int64(100 + i%900), Note: note,
-		}
+		l := race.NewLineAdded(i)
 		e.name, v = "LineAdded", &l
 		next, err = s.lineAdded(l, projection.Meta{})
 	}

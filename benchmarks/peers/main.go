@@ -1,13 +1,16 @@
-// Peers measures catch-up of a Redis view, workload W4, with other Go libraries
-// and with foldstream, in one run: stored events of an order aggregate are
-// read, decoded, folded and written. The peers have no Redis views, so what
-// writes for them is what a user would write by hand: a pipeline for each 1000
-// events, with the changed documents and a checkpoint, which is not exactly
-// once. foldstream does the same work exactly once.
+// Peers measures other Go libraries and foldstream in one run.
 //
-//	cd benchmarks/peers && go run . -reps 5
+//	cd benchmarks/peers
+//	go run . commands             # the write side, see benchmarks/race
+//	go run . commands -only W1 -raw
+//	go run . views -reps 5        # catch-up of a Redis view
 //
-// It starts a redis-server from PATH.
+// Scenario views is workload W4: stored events of an order aggregate are read,
+// decoded, folded and written. The peers have no Redis views, so what writes
+// for them is what a user would write by hand: a pipeline for each 1000 events,
+// with the changed documents and a checkpoint, which is not exactly once.
+// foldstream does the same work exactly once. It starts a redis-server from
+// PATH.
 package main
 
 import (
@@ -20,11 +23,11 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/foldstream/foldstream/benchmarks/race"
 	"github.com/foldstream/foldstream/internal/redisproc"
 )
 
@@ -38,16 +41,40 @@ type config struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "commands" {
+		return runCommands(ctx, args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "views" {
+		return runViews(ctx, args[1:], stdout)
+	}
+	return errors.New("usage: peers commands|views [flags]; each explains its flags with -h")
+}
+
+func runCommands(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var s race.Settings
+	fs := flag.NewFlagSet("peers commands", flag.ContinueOnError)
+	s.Flags(fs)
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	rows := commandRows(s.Sizes())
+	if err := s.Check(rows); err != nil {
+		return err
+	}
+	return s.Run(ctx, rows, stdout, stderr)
+}
+
+func runViews(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	var c config
-	fs := flag.NewFlagSet("peers", flag.ContinueOnError)
+	fs := flag.NewFlagSet("peers views", flag.ContinueOnError)
 	fs.IntVar(&c.events, "events", 200_000, "stored events")
 	fs.IntVar(&c.perOrder, "per-order", 10, "events of an order, at least 3")
 	fs.IntVar(&c.reps, "reps", 5, "repetitions, of which the median counts")
@@ -82,8 +109,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	defer func() { err = errors.Join(err, closeAll()) }()
 
 	p := printer{w: stdout}
-	p.say("%s, %s/%s, %d CPUs, GOGC %d; %d events of %d bytes on %d orders", runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), c.gogc, c.events, h.bytes/len(h.events), len(h.ids))
+	p.say("%s, GOGC %d; %d events of %d bytes on %d orders", race.Machine(), c.gogc, c.events, h.bytes/len(h.events), len(h.ids))
 	seconds, err := repeat(ctx, c, all, &p)
 	if err != nil {
 		return err
@@ -132,7 +158,7 @@ func (p *printer) judge(c config, all []contestant, seconds [][]float64) {
 	type best struct{ ours, peer, beyond float64 }
 	groups := map[bool]*best{false: {}, true: {}} // by durable
 	for i, x := range all {
-		rate := float64(c.events) / median(seconds[i])
+		rate := float64(c.events) / race.Median(seconds[i])
 		p.say("%-56s %8.0f events/s", x.name, rate)
 		g := groups[x.durable]
 		switch {
@@ -156,9 +182,4 @@ func (p *printer) judge(c config, all []contestant, seconds [][]float64) {
 		p.say("%-42s %-28s bar %-24s %s", "W4 against the best peer, "+kind, fmt.Sprintf("%.2f times", g.ours/g.peer), fmt.Sprintf("%.1f times", bar), verdict)
 		p.say("%-42s %.2f times", "  with one HSET a batch, beyond W4", g.ours/g.beyond)
 	}
-}
-
-func median(all []float64) float64 {
-	sorted := slices.Sorted(slices.Values(all))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }

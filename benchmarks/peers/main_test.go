@@ -1,15 +1,18 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/foldstream/foldstream/benchmarks/race"
 )
 
 // TestAllExact runs every contestant on a few events; run itself compares each
 // document with what it must be.
 func TestAllExact(t *testing.T) {
 	var out strings.Builder
-	if err := run(t.Context(), []string{"-events", "5003", "-per-order", "7", "-reps", "2"}, &out); err != nil {
+	if err := run(t.Context(), []string{"views", "-events", "5003", "-per-order", "7", "-reps", "2"}, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"hallgren memory, projection", "goes memory, query", "foldstream logstore", "W4 against the best peer, durable log"} {
@@ -35,5 +38,24 @@ func TestCheckFindsMistakes(t *testing.T) {
 	}
 	if err := h.check(func(yield func(string, []byte) error) error { return yield(h.ids[0].String(), data) }); err == nil {
 		t.Error("a wrong document passed")
+	}
+}
+
+// TestCommandsAllExact runs every contestant of every row shortly; each
+// repetition checks what is stored.
+func TestCommandsAllExact(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), []string{"commands", "-quick", "-dir", t.TempDir()}, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range commandRows(race.Sizes{Orders: 16, Long: 1}) {
+		if !strings.Contains(out.String(), "## "+row.Name+"\n") {
+			t.Errorf("no row %q", row.Name)
+		}
+		for _, e := range row.Entries {
+			if !strings.Contains(out.String(), "\n"+e.Name) {
+				t.Errorf("no %q in row %q", e.Name, row.Name)
+			}
+		}
 	}
 }

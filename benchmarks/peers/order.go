@@ -3,44 +3,21 @@ package main
 import (
 	"time"
 
+	"github.com/foldstream/foldstream/benchmarks/race"
 	"github.com/foldstream/foldstream/projection"
 )
 
-// The events and the document of all contestants, with methods that msgp has
-// generated.
+// The document of all contestants, with methods that msgp has generated.
 //
 //go:generate go run github.com/tinylib/msgp@v1.6.5 -file order.go -o order_msgp.go -io=false -tests=false
 
-// Placed begins an order.
-type Placed struct {
-	Customer string `msg:"customer"`
-	Address  string `msg:"address"`
-	Note     string `msg:"note"`
-}
-
-// LineAdded is the most frequent event.
-type LineAdded struct {
-	SKU      string `msg:"sku"`
-	Name     string `msg:"name"`
-	Quantity int64  `msg:"quantity"`
-	Cents    int64  `msg:"cents"`
-	Note     string `msg:"note"`
-}
-
-// Paid tells how.
-type Paid struct {
-	Method    string `msg:"method"`
-	Reference string `msg:"reference"`
-	Cents     int64  `msg:"cents"`
-	Note      string `msg:"note"`
-}
-
-// Shipped ends an order.
-type Shipped struct {
-	Carrier string `msg:"carrier"`
-	Parcel  string `msg:"parcel"`
-	Note    string `msg:"note"`
-}
+// The events are those of the race.
+type (
+	Placed    = race.Placed
+	LineAdded = race.LineAdded
+	Paid      = race.Paid
+	Shipped   = race.Shipped
+)
 
 // Summary is the view of one order.
 type Summary struct {

@@ -14,7 +14,7 @@ import (
 	"github.com/foldstream/foldstream/eventstore/memstore"
 )
 
-// Types says which Go types foldstream's events have.
+// Types says which Go types events have.
 type Types string
 
 const (
@@ -29,7 +29,7 @@ const Category = "order"
 
 // Uncached are the options of a repository that reads and folds every event
 // again for every command.
-func Uncached() *aggregate.Options { return nil }
+func Uncached() *aggregate.Options { return &aggregate.Options{Cache: -1} }
 
 // foldstream is a command bus, a repository and a store.
 type foldstream struct {
@@ -89,7 +89,7 @@ func (s *foldstream) Close() error { return s.store.Close() }
 
 // Memory is foldstream on memstore.
 func Memory(name string, types Types, opts *aggregate.Options) Contestant {
-	return Contestant{Name: name, Kind: Ours, Open: func(ctx context.Context, _ string, ids []ID, history []Event) (System, error) {
+	return Contestant{Name: name, Kind: Ours, Types: types, Open: func(ctx context.Context, _ string, ids []ID, history []Event) (System, error) {
 		store := memstore.New(nil)
 		return Assemble(store, types, opts), fill(ctx, store, types, ids, history)
 	}}
@@ -98,7 +98,7 @@ func Memory(name string, types Types, opts *aggregate.Options) Contestant {
 // Durable is foldstream on logstore as it is by default, which has synced what
 // it acknowledges.
 func Durable(name string, types Types, opts *aggregate.Options) Contestant {
-	return Contestant{Name: name, Kind: Ours, Open: func(ctx context.Context, dir string, ids []ID, history []Event) (System, error) {
+	return Contestant{Name: name, Kind: Ours, Types: types, Open: func(ctx context.Context, dir string, ids []ID, history []Event) (System, error) {
 		store, err := OpenLog(ctx, dir, types, ids, history)
 		if err != nil {
 			return nil, err

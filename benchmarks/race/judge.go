@@ -21,6 +21,8 @@ type Verdict struct {
 	Bar    Bar
 	Of     string // whom the rate was compared with
 	Ratio  float64
+	CPU    float64 // the ratio of processor times, which neighbours disturb less
+	Like   float64 // to the best peer whose events have such types; 0 if that is the same one
 	Passed bool
 	Judged bool // false when there was nobody to compare with
 }
@@ -50,10 +52,11 @@ func (r *Result) find(name string) int {
 }
 
 // bestPeer returns the fastest of the other libraries that store bytes, or -1.
-func (r *Result) bestPeer() int {
+// If types is not empty, only those with such types count.
+func (r *Result) bestPeer(types Types) int {
 	best, rate := -1, 0.0
 	for i, e := range r.Row.Entries {
-		if v := Median(r.of(i, perSecond)); e.Kind == Peer && v > rate {
+		if v := Median(r.of(i, perSecond)); e.Kind == Peer && (types == "" || e.Types == types) && v > rate {
 			best, rate = i, v
 		}
 	}
@@ -61,8 +64,8 @@ func (r *Result) bestPeer() int {
 }
 
 // ratio is the median of the ratios of the same repetitions.
-func (r *Result) ratio(i, of int) float64 {
-	a, b := r.of(i, perSecond), r.of(of, perSecond)
+func (r *Result) ratio(i, of int, field func(Sample) float64) float64 {
+	a, b := r.of(i, field), r.of(of, field)
 	for k := range a {
 		a[k] /= b[k]
 	}
@@ -81,12 +84,15 @@ func (r *Result) Judge(b Bar) Verdict {
 	}
 	v.Judged, v.Passed = true, true
 	if b.Times > 0 {
-		of := r.bestPeer()
+		of := r.bestPeer("")
 		if b.Of != "" {
 			of = r.find(b.Of)
 		}
 		if of >= 0 {
-			v.Of, v.Ratio = r.Row.Entries[of].Name, r.ratio(i, of)
+			v.Of, v.Ratio, v.CPU = r.Row.Entries[of].Name, r.ratio(i, of, perSecond), r.ratio(of, i, processor)
+			if like := r.bestPeer(r.Row.Entries[i].Types); b.Of == "" && like >= 0 && like != of {
+				v.Like = r.ratio(i, like, perSecond)
+			}
 			v.Passed = v.Ratio >= b.Times
 		} else if v.Bar.Times = 0; v.Bar == (Bar{Entry: b.Entry}) {
 			return Verdict{Bar: b} // nobody to compare with
@@ -107,7 +113,10 @@ func (r *Result) Judge(b Bar) Verdict {
 func (v Verdict) line() string {
 	var parts []string
 	if b := v.Bar; b.Times > 0 {
-		parts = append(parts, fmt.Sprintf("%.2f times %s (bar %g)", v.Ratio, v.Of, b.Times))
+		parts = append(parts, fmt.Sprintf("%.2f times %s (bar %g)", v.Ratio, v.Of, b.Times), fmt.Sprintf("%.2f by processor time", v.CPU))
+	}
+	if v.Like > 0 {
+		parts = append(parts, fmt.Sprintf("%.2f times the best with such types", v.Like))
 	}
 	for _, most := range []struct {
 		bound float64
@@ -136,7 +145,7 @@ func Print(w io.Writer, results []Result, raw bool) error {
 }
 
 func (r *Result) print(b *strings.Builder, raw bool) {
-	best, head := r.bestPeer(), ""
+	best, head := r.bestPeer(""), ""
 	if best >= 0 {
 		head = "best peer"
 	}
@@ -147,7 +156,7 @@ func (r *Result) print(b *strings.Builder, raw bool) {
 			name += " (no encoding)"
 		}
 		if best >= 0 {
-			ratio = fmt.Sprintf("%.2f", r.ratio(i, best))
+			ratio = fmt.Sprintf("%.2f", r.ratio(i, best, perSecond))
 		}
 		fmt.Fprintf(b, "%-44s %12.0f %12.1f %10.1f %8.1f %10s", name,
 			Median(r.of(i, perSecond)), Median(r.of(i, nanos)), Median(r.of(i, processor)), Median(r.of(i, allocs)), ratio)

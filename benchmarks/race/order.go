@@ -53,6 +53,22 @@ func (LineAdded) isOrder() {}
 func (Paid) isOrder()      {}
 func (Shipped) isOrder()   {}
 
+// PointerTo returns a pointer to a copy of the event, as other libraries want
+// it.
+func PointerTo(e Event) any {
+	switch e := e.(type) {
+	case Placed:
+		return &e
+	case LineAdded:
+		return &e
+	case Paid:
+		return &e
+	case Shipped:
+		return &e
+	}
+	return nil
+}
+
 // Order is the state of every contestant's aggregate, comparable so that it
 // can be checked.
 type Order struct {

@@ -29,7 +29,8 @@ const (
 type Entry struct {
 	Name    string
 	Kind    Kind
-	Callers int // 1 by default
+	Types   Types // of its events; empty if it has none
+	Callers int   // 1 by default
 	// Open prepares a repetition, which is not measured.
 	Open func(ctx context.Context, dir string) (*Lap, error)
 }

@@ -22,8 +22,9 @@ type System interface {
 
 // A Contestant is a library with one kind of store.
 type Contestant struct {
-	Name string
-	Kind Kind
+	Name  string
+	Kind  Kind
+	Types Types
 	// Warm loads each order once before commands are measured, for those that
 	// then remember it.
 	Warm bool
@@ -95,7 +96,7 @@ func Rehydrate(c Contestant, orders, events int) Entry {
 }
 
 func (c Contestant) entry(callers int, ids []ID, history []Event, with func(System, *Lap)) Entry {
-	return Entry{Name: c.Name, Kind: c.Kind, Callers: callers, Open: func(ctx context.Context, parent string) (*Lap, error) {
+	return Entry{Name: c.Name, Kind: c.Kind, Types: c.Types, Callers: callers, Open: func(ctx context.Context, parent string) (*Lap, error) {
 		dir, err := os.MkdirTemp(parent, "store")
 		if err != nil {
 			return nil, err
