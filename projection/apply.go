@@ -21,6 +21,7 @@ func (l *lane) apply(ctx context.Context, it *item) error {
 		event, err = l.decode(it)
 	}
 	reacting := l.pl.p.reactor != nil
+	unread := err != nil
 	if err == nil {
 		l.meta = l.pl.metaOf(it.ev)
 		if reacting {
@@ -32,7 +33,7 @@ func (l *lane) apply(ctx context.Context, it *item) error {
 	switch {
 	case errors.Is(err, errNotDone):
 		return err
-	case err != nil && !reacting && l.pl.opts.transient(err, false):
+	case err != nil && (unread || !reacting) && l.pl.opts.transient(err, false):
 		return fmt.Errorf("event %d of stream %q: %w", rec.Version, rec.Stream, err)
 	case err != nil:
 		err = l.park(rec, err)

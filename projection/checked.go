@@ -44,16 +44,22 @@ func (p *Projection) Checked(report func(error)) *Projection {
 			c.targets[i] = l.checked(ck)
 		}
 	}
-	c.byType = make(map[string]*reaction, len(p.byType))
-	for name, r := range p.byType {
+	c.byType = checkedReactions(ck, p.byType)
+	c.byValue = checkedReactions(ck, p.byValue)
+	return &c
+}
+
+func checkedReactions[K comparable](ck *checker, all map[K]*reaction) map[K]*reaction {
+	checked := make(map[K]*reaction, len(all))
+	for k, r := range all {
 		own := *r
 		own.bindings = make([]*binding, len(r.bindings))
 		for i, b := range r.bindings {
 			own.bindings[i] = ck.binding(b)
 		}
-		c.byType[name] = &own
+		checked[k] = &own
 	}
-	return &c
+	return checked
 }
 
 // Codec returns the codec that was given to [New].

@@ -3,6 +3,8 @@ package projection
 import (
 	"errors"
 	"fmt"
+
+	"github.com/foldstream/foldstream/eventstore"
 )
 
 // An ErrorClass says what to do with an event whose handler has failed.
@@ -11,7 +13,9 @@ type ErrorClass uint8
 const (
 	// ClassDefault leaves it to the kind of handler: an error of a fold, or of
 	// keys, is poison, because folds depend on nothing but their arguments; an
-	// error of a reaction is transient.
+	// error of a reaction is transient. So is an event of a newer schema version,
+	// see [eventstore.ErrNewerSchema]: it is for a newer program, which is on its
+	// way while one replaces the other.
 	ClassDefault ErrorClass = iota
 	// ClassTransient means that trying again may help. The event is tried again
 	// with growing pauses, and nothing behind it in its partition is skipped.
@@ -58,7 +62,7 @@ func (o *Options) transient(err error, reaction bool) bool {
 		class = o.Classify(err)
 	}
 	if class == ClassDefault {
-		return reaction
+		return reaction || errors.Is(err, eventstore.ErrNewerSchema)
 	}
 	return class == ClassTransient
 }

@@ -112,6 +112,9 @@ func (l *lane) load(ctx context.Context) error {
 // decode returns the event of an item. Without others that want it, the value
 // is used again for the next event of its type: folds get a copy.
 func (l *lane) decode(it *item) (any, error) {
+	if it.reaction.event == nil {
+		return nil, nil // bindings have their parts
+	}
 	d := l.pl.decoders[it.reaction.index]
 	if d.users > 1 {
 		return d.decode(it.ev)
@@ -157,5 +160,6 @@ func applyOne(t table, o *op, event any, m *Meta, undo bool) (err error) {
 			err = panicked(v)
 		}
 	}()
+	event, m = o.binding.of(event, m)
 	return t.apply(o, event, m, undo)
 }

@@ -16,6 +16,7 @@ type Meta struct {
 	Position eventstore.Position
 	Created  time.Time // when the event store accepted it, UTC
 	Metadata eventstore.Metadata
+	Part     int  // of what one stored event stands for today, counted from 0, see [eventstore.Several]; 0 if it is one
 	Replay   bool // the view is being built or rebuilt, not followed; for reactors see [StartAt]
 }
 

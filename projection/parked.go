@@ -99,23 +99,31 @@ func (l *lane) fetch(ctx context.Context, pe ParkedEvent) (*item, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read parked event at position %d: %w", pe.Position, err)
 		}
-		reaction := l.pl.p.byType[rec.Type]
-		if rec.Position != pe.Position || reaction == nil {
+		if rec.Position != pe.Position {
 			return nil, nil
 		}
-		ev := &shared{rec: rec}
-		_, ev.id = eventstore.SplitStream(rec.Stream)
-		rt := l.pl.routeAll(ev, reaction)
+		ev := sharedOf(&rec)
+		reaction, rt := l.pl.routeAll(ev)
+		if reaction == nil {
+			return nil, nil
+		}
 		rt.ops = opsOf(rt.ops, l.index, l.pl.version.Partitions)
 		return &item{ev: ev, reaction: reaction, routed: rt}, nil
 	}
 	return nil, nil
 }
 
-// routeAll decodes an event and says what it changes in all partitions.
-func (pl *pipeline) routeAll(ev *shared, r *reaction) *routed {
+// routeAll decodes an event and says what it changes in all partitions. The
+// reaction is nil if no handler wants it.
+func (pl *pipeline) routeAll(ev *shared) (*reaction, *routed) {
 	rt := new(routed)
-	rt.event, rt.err = pl.decoders[r.index].decode(ev)
+	r, err := pl.today(ev, pl.p.byType[ev.rec.Type])
+	if r == nil {
+		return nil, rt
+	}
+	if rt.err = err; err == nil {
+		rt.event, rt.err = pl.decode(ev, r)
+	}
 	if rt.err == nil {
 		m := pl.metaOf(ev)
 		rt.ops, rt.err = r.ops(rt.event, &m, nil)
@@ -123,7 +131,7 @@ func (pl *pipeline) routeAll(ev *shared, r *reaction) *routed {
 			rt.ops[i].hash = hashOf(rt.ops[i].key)
 		}
 	}
-	return rt
+	return r, rt
 }
 
 // Parked returns the parked streams of the active version of a view. A stream

@@ -20,8 +20,10 @@ type Projection struct {
 	store      ViewStore
 	targets    []bound
 	byType     map[string]*reaction // by the name under which an event is stored
-	finish     []func() error       // what is to be done when all parts are known
-	reactor    *reactor             // nil for a view
+	byValue    map[reflect.Type]*reaction
+	wide       bool           // some events touch other keys than their aggregate's id
+	finish     []func() error // what is to be done when all parts are known
+	reactor    *reactor       // nil for a view
 }
 
 // bound is a target as the engine sees it.
@@ -38,6 +40,12 @@ type reaction struct {
 	event    *eventType
 	bindings []*binding
 	early    bool // the event is needed to know which keys it touches
+	several  int  // see [eventstore.TypeResolver]
+}
+
+func (r *reaction) add(b *binding) {
+	r.bindings = append(r.bindings, b)
+	r.early = r.early || b.route != nil
 }
 
 // eventType makes and clears events of one Go type E. The engine passes them
@@ -46,6 +54,7 @@ type eventType struct {
 	goType reflect.Type
 	make   func() any
 	clear  func(ptr any)
+	box    func(event any) (ptr any)
 }
 
 func eventOf[E any]() *eventType {
@@ -55,6 +64,10 @@ func eventOf[E any]() *eventType {
 		clear: func(ptr any) {
 			var none E
 			*ptr.(*E) = none
+		},
+		box: func(event any) any {
+			e := event.(E)
+			return &e
 		},
 	}
 }
@@ -68,6 +81,7 @@ type binding struct {
 	fold  any // of a document: func(T, *E as any, Meta) (T, error)
 	// effect is set in reactors only.
 	effect func(ctx context.Context, event any, m Meta) error
+	part   *part // of a stored event, which it is for; nil: the whole
 }
 
 // op is a change that one event makes under one key.
@@ -89,7 +103,7 @@ type Part func(*Projection) error
 //
 // It panics when the parts do not fit together: such a program must not start.
 func New(name string, codec eventstore.Codec, parts ...Part) *Projection {
-	p := &Projection{name: name, codec: codec, definition: 1, byType: map[string]*reaction{}}
+	p := &Projection{name: name, codec: codec, definition: 1, byType: map[string]*reaction{}, byValue: map[reflect.Type]*reaction{}}
 	var errs []error
 	if name == "" {
 		errs = append(errs, errors.New("needs a name"))
@@ -254,14 +268,25 @@ func (p *Projection) bind(event *eventType, t bound, part *binding) (err error) 
 		return fmt.Errorf("event type %v is not registered; add codec.Type[%v](name)", event.goType, event.goType)
 	}
 	for _, name := range names {
+		t, several := event.goType, 0
+		if resolver, ok := p.codec.(eventstore.TypeResolver); ok {
+			t, several = resolver.TypeOf(name)
+		}
 		r := p.byType[name]
 		if r == nil {
-			r = &reaction{index: len(p.byType), event: event}
+			r = &reaction{index: len(p.byType), several: several}
 			p.byType[name] = r
 		}
-		r.bindings = append(r.bindings, b)
-		r.early = r.early || b.route != nil
+		if t == event.goType {
+			r.event = event
+			r.add(b)
+		}
 	}
+	if p.byValue[event.goType] == nil {
+		p.byValue[event.goType] = &reaction{event: event}
+	}
+	p.byValue[event.goType].add(b)
+	p.wide = p.wide || b.route != nil
 	return nil
 }
 

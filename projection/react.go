@@ -77,7 +77,8 @@ func (l *lane) effectsOf(ctx context.Context, r *reaction, event any) (err error
 	}()
 	ctx = because(ctx, l.pl.p.name, &l.meta)
 	for _, b := range r.bindings {
-		if err := b.effect(ctx, event, l.meta); err != nil {
+		event, m := b.of(event, &l.meta)
+		if err := b.effect(ctx, event, *m); err != nil {
 			return err
 		}
 	}

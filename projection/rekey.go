@@ -104,11 +104,11 @@ func (f *follower) keysOf(ctx context.Context, stream string) (keys []string, er
 		if err != nil {
 			return nil, err
 		}
-		reaction := f.p.byType[rec.Type]
-		if rec.Stream != stream || reaction == nil {
+		if rec.Stream != stream {
 			continue
 		}
-		for _, o := range pl.routeAll(sharedOf(&rec), reaction).ops {
+		_, rt := pl.routeAll(sharedOf(&rec))
+		for _, o := range rt.ops {
 			if !seen[o.key] {
 				seen[o.key] = true
 				keys = append(keys, o.key)

@@ -157,7 +157,8 @@ func scanAnew(ctx context.Context, all []*rekey) (n int, err error) {
 func eventAnew(pl *pipeline, rec *eventstore.Recorded, all []*rekey) {
 	r := pl.p.byType[rec.Type]
 	ev := sharedOf(rec)
-	if r == nil || !r.early && !slices.ContainsFunc(all, func(k *rekey) bool { return k.wanted[ev.id] }) {
+	early := r != nil && (r.early || r.several > 0 && pl.p.wide)
+	if r == nil || !early && !slices.ContainsFunc(all, func(k *rekey) bool { return k.wanted[ev.id] }) {
 		return
 	}
 	var rt *routed
@@ -166,7 +167,9 @@ func eventAnew(pl *pipeline, rec *eventstore.Recorded, all []*rekey) {
 			continue
 		}
 		if rt == nil {
-			rt = pl.routeAll(ev, r)
+			if r, rt = pl.routeAll(ev); r == nil {
+				return
+			}
 		}
 		if err := k.apply(ev, rt); err != nil {
 			k.err = fmt.Errorf("event %d of stream %q: %w", rec.Version, rec.Stream, err)

@@ -6,16 +6,23 @@ import (
 
 // route takes an event to the lanes of one view.
 func (rd *reader) route(ctx context.Context, pt *port, ev *shared) error {
-	r := pt.reaction(ev.rec.Type)
+	r, err := pt.pl.today(ev, pt.reaction(ev.rec.Type))
 	if r == nil {
 		return nil
 	}
 	pt.added = false
 	partitions := len(pt.lanes)
 	if !r.early { // the common case: one document, decoded by its lane
-		return rd.add(ctx, pt, partitionOf(ev.hash, partitions), item{ev: ev, reaction: r, hash: ev.hash})
+		it := item{ev: ev, reaction: r, hash: ev.hash}
+		if err != nil {
+			it.routed = &routed{err: err}
+		}
+		return rd.add(ctx, pt, partitionOf(ev.hash, partitions), it)
 	}
-	event, err := pt.pl.decoders[r.index].decode(ev)
+	var event any
+	if err == nil {
+		event, err = pt.pl.decode(ev, r)
+	}
 	if err == nil {
 		meta := pt.pl.metaOf(ev)
 		rd.scratch, err = r.ops(event, &meta, rd.scratch[:0])
@@ -110,6 +117,7 @@ func (r *reaction) ops(event any, m *Meta, ops []op) (_ []op, err error) {
 		if b.route == nil {
 			ops = append(ops, op{binding: b, key: m.ID})
 		} else {
+			event, m := b.of(event, m)
 			ops = b.route(b, event, *m, ops)
 		}
 	}

@@ -54,6 +54,9 @@ func (ds *decoders) of(p *Projection) []*decoder {
 	mine := make([]*decoder, len(p.byType))
 	seen := make(map[*decoder]bool)
 	for _, r := range p.byType {
+		if r.event == nil {
+			continue // see pipeline.today
+		}
 		d := ds.find(p.codec, r.event)
 		if !seen[d] {
 			seen[d] = true
