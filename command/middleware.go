@@ -13,9 +13,9 @@ import (
 )
 
 // Defaults returns the middleware that suits most programs: [Correlate], [Log],
-// [Recover], [Timeout] of 30 seconds and [Validate], outermost first. What is
-// appended to it is guarded by these; see the package's documentation for the
-// order of others.
+// [Recover], [Timeout] of 30 seconds and [Validate], outermost first. [Authorize],
+// [Deduplicate] and your own are appended to it; the package's documentation says
+// where others belong.
 func Defaults(l *slog.Logger) []Middleware {
 	return []Middleware{Correlate(), Log(l), Recover(), Timeout(30 * time.Second), Validate()}
 }

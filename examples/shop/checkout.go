@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/foldstream/foldstream/aggregate"
+	"github.com/foldstream/foldstream/command"
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/examples/shop/cart"
 	"github.com/foldstream/foldstream/examples/shop/order"
@@ -98,13 +99,9 @@ func (c *checkouts) finish(ctx context.Context, id string, out cart.CheckedOut) 
 
 // step returns a context for one step of a checkout: its command id follows
 // from cart and order, so that the step happens once however often it is
-// tried; what caused it is the command that ctx carries.
+// tried; what caused it is the command that ctx carries, if any.
 func step(ctx context.Context, name, cartID, orderID string) context.Context {
-	o := eventstore.Origin{CommandID: eventstore.DeriveID("checkout", name, cartID, orderID).String()}
-	if outer := eventstore.OriginFromContext(ctx); outer != nil {
-		o.CorrelationID, o.CausationID, o.Metadata = outer.CorrelationID, outer.CommandID, outer.Metadata
-	}
-	return eventstore.ContextWithOrigin(ctx, &o)
+	return command.Context(ctx, nil, command.WithID(eventstore.DeriveID("checkout", name, cartID, orderID).String()))
 }
 
 // recover finishes every checkout that was cut in two and returns how many. It

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/foldstream/foldstream/aggregate"
@@ -33,7 +31,7 @@ func newWriteSide(store eventstore.Store, events eventstore.Codec, log *slog.Log
 	orders := aggregate.NewRepository[order.Order](store, "order", events, nil)
 	checkouts := &checkouts{store: store, events: events, carts: carts, orders: orders}
 
-	bus := command.NewBus(&command.Options{Middleware: []command.Middleware{logFailures(log), command.Recover()}})
+	bus := command.NewBus(&command.Options{Middleware: command.Defaults(log)})
 	// The cart owns what happens to it until the checkout …
 	command.Register(bus, aggregate.Handle(carts, cart.Cart.AddItem))
 	command.Register(bus, aggregate.Handle(carts, cart.Cart.RemoveItem))
@@ -48,26 +46,9 @@ func newWriteSide(store eventstore.Store, events eventstore.Codec, log *slog.Log
 	return &writeSide{bus, checkouts}
 }
 
-// logFailures tells operators of what went wrong. That the business refused a
-// command is its sender's affair and only seen on level debug.
-func logFailures(log *slog.Logger) command.Middleware {
-	return func(route command.Route, next command.Handler) command.Handler {
-		return func(ctx context.Context, cmd any) (eventstore.Receipt, error) {
-			r, err := next(ctx, cmd)
-			switch {
-			case err == nil:
-			case refused(err):
-				log.DebugContext(ctx, "command refused", "command", route.Name, "reason", err)
-			case !errors.Is(err, context.Canceled):
-				log.ErrorContext(ctx, "command failed", "command", route.Name, "error", err)
-			}
-			return r, err
-		}
-	}
-}
-
 // refused reports whether a command was decided and refused, by a rule of the
 // business or because it names what no store accepts.
 func refused(err error) bool {
-	return isRefusal(err) || errors.Is(err, eventstore.ErrInvalid) || errors.Is(err, eventstore.ErrTooLarge)
+	o := command.OutcomeOf(err)
+	return o == command.Refused || o == command.Invalid
 }
