@@ -19,6 +19,7 @@ const (
 	KeyCommandID     = "command_id"     // the command that decided the event
 	KeySchemaVersion = "schema_version" // of the event's type, when above 1
 	KeyContentType   = "content_type"   // of the data, on stores that keep no other than JSON and octet-stream
+	KeySealed        = "sealed"         // personal data, encrypted; see package shred
 	KeyTraceParent   = "traceparent"    // W3C trace context
 	KeyTraceState    = "tracestate"
 	KeyTenant        = "tenant"

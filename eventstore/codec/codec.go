@@ -17,6 +17,7 @@ type Codec struct {
 	byOld     map[reflect.Type][]*step // by the Go type that they take
 	encoding  Encoding                 // of types that choose none
 	encodings map[string]Encoding      // by content type
+	sealer    Sealer                   // nil: nothing is sealed
 }
 
 var (
@@ -83,15 +84,28 @@ func (c *Codec) reads(e Encoding) error {
 // version in the metadata if that is above 1. event is a value of a registered
 // type.
 func (c *Codec) Encode(event any) (eventstore.Event, error) {
-	t, ok := c.types[reflect.TypeOf(event)]
-	if !ok {
-		return eventstore.Event{}, fmt.Errorf("%w: %T; add codec.Type[%T](name) to codec.New", ErrUnregistered, event, event)
+	e, t, err := c.plain(event)
+	if err != nil || t.seal == nil {
+		return e, err
 	}
-	data, err := t.encode(t.encoding, event)
+	sealed, err := t.seal(event, e, func(v any) ([]byte, error) { return t.encode(t.encoding, v) })
 	if err != nil {
 		return eventstore.Event{}, fmt.Errorf("codec: encode %q: %w", t.names[0], err)
 	}
-	return eventstore.Event{Type: t.names[0], ContentType: t.contentType, Data: data, Metadata: t.meta}, nil
+	return sealed, nil
+}
+
+// plain is Encode without a seal.
+func (c *Codec) plain(event any) (eventstore.Event, *entry, error) {
+	t, ok := c.types[reflect.TypeOf(event)]
+	if !ok {
+		return eventstore.Event{}, nil, fmt.Errorf("%w: %T; add codec.Type[%T](name) to codec.New", ErrUnregistered, event, event)
+	}
+	data, err := t.encode(t.encoding, event)
+	if err != nil {
+		return eventstore.Event{}, nil, fmt.Errorf("codec: encode %q: %w", t.names[0], err)
+	}
+	return eventstore.Event{Type: t.names[0], ContentType: t.contentType, Data: data, Metadata: t.meta}, t, nil
 }
 
 // Decode returns the Go value of r, or an [eventstore.Several] if that is what
@@ -102,6 +116,11 @@ func (c *Codec) Decode(r eventstore.Recorded) (any, error) {
 	n, ok := c.names[r.Type]
 	if !ok {
 		return nil, unknown(&r)
+	}
+	if c.sealer != nil && !n.drop {
+		if err := c.open(&r); err != nil {
+			return nil, err
+		}
 	}
 	if version := schemaVersion(r.Metadata); version != n.version {
 		return c.decodeOld(n, version, r)
@@ -123,6 +142,11 @@ func (c *Codec) DecodeInto(r eventstore.Recorded, ptr any) error {
 	n, ok := c.names[r.Type]
 	if !ok {
 		return unknown(&r)
+	}
+	if c.sealer != nil && !n.drop {
+		if err := c.open(&r); err != nil {
+			return err
+		}
 	}
 	if version := schemaVersion(r.Metadata); version != n.version {
 		return c.decodeOldInto(n, version, r, ptr)

@@ -22,6 +22,8 @@ type entry struct {
 	contentType string
 	encode      func(Encoding, any) ([]byte, error)
 	decode      func(Encoding, []byte) (any, error)
+	personal    []any // see [Personal]
+	seal        Seal  // nil: nothing is personal
 }
 
 // named is what is stored under one name.

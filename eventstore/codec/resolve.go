@@ -12,6 +12,7 @@ import (
 // need to know. It returns everything that is wrong.
 func (c *Codec) finish() (errs []error) {
 	errs = append(errs, c.finishTypes()...)
+	errs = append(errs, c.finishSeals()...)
 	names, wrong := c.place()
 	errs = append(errs, wrong...)
 	for _, n := range names {
