@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"slices"
 
 	"github.com/foldstream/foldstream/eventstore"
@@ -181,7 +180,7 @@ func (c *cell[S, E]) take(group *[]*work[S, E], limit int) (context.Context, con
 func (c *cell[S, E]) rescue(group []*work[S, E], panicked any) {
 	var rest []*work[S, E]
 	if panicked != nil {
-		panicked = &PanicError{Value: panicked, Stack: debug.Stack()} // once for all
+		panicked = newPanic(panicked) // once for all
 	}
 	for _, w := range group {
 		switch {

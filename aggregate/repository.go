@@ -3,6 +3,7 @@ package aggregate
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -74,6 +75,7 @@ type Repository[S, E any] struct {
 	evolve   func(S, E) S
 	opts     Options
 	dense    bool // positions within an append are consecutive
+	parallel bool // there are processors to decode a long history ahead
 	cells    cells[S, E]
 	loaders  sync.Pool // of *loader[S, E]
 	works    sync.Pool // of *work[S, E]
@@ -96,6 +98,7 @@ func newRepository[S, E any](store eventstore.Store, category string, codec even
 	if d, ok := store.(eventstore.Dense); ok {
 		r.dense = d.Dense()
 	}
+	r.parallel = runtime.GOMAXPROCS(0) > 1
 	r.cells.init(r.opts.Cache)
 	r.loaders.New = func() any { return newLoader(r) }
 	r.works.New = func() any { return &work[S, E]{done: make(chan struct{}, 1)} }

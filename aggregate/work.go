@@ -102,7 +102,7 @@ func (w *work[S, E]) ask(stream string, b baseline[S]) (facts []E, err error) {
 func (w *work[S, E]) panics(p any) *PanicError {
 	w.exited = false
 	if w.panicked, _ = p.(*PanicError); w.panicked == nil {
-		w.panicked = &PanicError{Value: p, Stack: debug.Stack()}
+		w.panicked = newPanic(p)
 	}
 	return w.panicked
 }
@@ -113,6 +113,9 @@ type PanicError struct {
 	Value any
 	Stack []byte // of that goroutine
 }
+
+// newPanic is called where the panic is recovered.
+func newPanic(value any) *PanicError { return &PanicError{Value: value, Stack: debug.Stack()} }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("%v\n\n%s", e.Value, e.Stack) }
 
