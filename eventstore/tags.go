@@ -82,10 +82,24 @@ func (m Metadata) HasTag(tag string) bool {
 	return false
 }
 
-// tags returns the value of [KeyTags]. Most events have none, and that must be
-// fast to see.
+// MayHaveTags reports false when there are certainly no tags. Most events have
+// none, and that must be fast to see.
+func (m Metadata) MayHaveTags() bool {
+	for rest := m.enc; ; {
+		i := strings.IndexByte(rest, tagsMark[0]) // much faster than to look for all of it
+		if i < 0 {
+			return false
+		}
+		if rest = rest[i:]; strings.HasPrefix(rest, tagsMark) {
+			return true
+		}
+		rest = rest[1:]
+	}
+}
+
+// tags returns the value of [KeyTags].
 func (m Metadata) tags() string {
-	if !strings.Contains(m.enc, tagsMark) {
+	if !m.MayHaveTags() {
 		return ""
 	}
 	return m.Get(KeyTags)

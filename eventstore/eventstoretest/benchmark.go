@@ -18,6 +18,83 @@ func Benchmark(b *testing.B, open func(b *testing.B) eventstore.Store) {
 	b.Run("ReadStream20", func(b *testing.B) { benchmarkReadStream(b, open(b)) })
 	b.Run("ReadAll", func(b *testing.B) { benchmarkReadAll(b, open(b)) })
 	b.Run("SubscribeAll", func(b *testing.B) { benchmarkSubscribeAll(b, open(b)) })
+	if _, err := eventstore.AsConditional(open(b)); err != nil {
+		return
+	}
+	b.Run("Append1Tagged", func(b *testing.B) { benchmarkAppendIf(b, open(b), nil) })
+	b.Run("AppendIf1AfterTheLast", func(b *testing.B) {
+		benchmarkAppendIf(b, open(b), func(_ string, last eventstore.Position) eventstore.Condition {
+			return eventstore.Condition{Query: eventstore.Query{{Tags: []string{"all"}}}, After: last}
+		})
+	})
+	b.Run("AppendIf1Unique", func(b *testing.B) {
+		benchmarkAppendIf(b, open(b), func(tag string, _ eventstore.Position) eventstore.Condition {
+			return eventstore.Condition{Query: eventstore.Query{{Tags: []string{tag}}}}
+		})
+	})
+	b.Run("ReadQuery20", func(b *testing.B) { benchmarkReadQuery(b, open(b)) })
+}
+
+// benchmarkAppendIf appends events with two tags, one of them new, on the
+// condition that is made of it and the position before. Without condition it is
+// a plain append.
+func benchmarkAppendIf(b *testing.B, s eventstore.Store, condition func(tag string, last eventstore.Position) eventstore.Condition) {
+	c, err := eventstore.AsConditional(s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	es := payload(1)
+	names := streamNames(1000)
+	var last eventstore.Receipt
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		tag := fmt.Sprintf("user:%08d", i)
+		if es[0].Metadata, err = (eventstore.Metadata{}).WithTags("all", tag); err != nil {
+			b.Fatal(err)
+		}
+		if condition == nil {
+			last, err = s.Append(context.Background(), names[i%len(names)], eventstore.Any, es...)
+		} else {
+			last, err = c.AppendIf(context.Background(), names[i%len(names)], condition(tag, last.Position), es...)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond(b, 1)
+}
+
+// benchmarkReadQuery reads the 20 events with one of 1000 tags that lie
+// scattered over 1000 streams.
+func benchmarkReadQuery(b *testing.B, s eventstore.Store) {
+	c, err := eventstore.AsConditional(s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	names := streamNames(1000)
+	for i := range 20 * len(names) {
+		es := payload(1)
+		if es[0].Metadata, err = (eventstore.Metadata{}).WithTags(names[i%len(names)], "all"); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Append(context.Background(), names[i*7919%len(names)], eventstore.Any, es...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		n := 0
+		q := eventstore.Query{{Tags: []string{names[i%len(names)]}}}
+		for _, err := range c.ReadQuery(context.Background(), q, eventstore.ReadQueryOptions{}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != 20 {
+			b.Fatalf("read %d events, want 20", n)
+		}
+	}
 }
 
 // payload returns n events of 200 bytes without ids.

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/foldstream/foldstream/eventstore/internal/streamrules"
 	"github.com/foldstream/foldstream/eventstore/logstore/internal/disk"
 )
 
@@ -88,3 +89,6 @@ func (s *Store) Abandon() error {
 
 // Sealed waits until every segment that has ended has its index file.
 func (s *Store) Sealed() { s.sealer.work.Wait() }
+
+// Forget lets the store forget the ids of events, when nobody appends.
+func (s *Store) Forget() { s.recent, s.remembered = streamrules.Recent{}, true }

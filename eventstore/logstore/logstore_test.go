@@ -55,3 +55,10 @@ func TestConformance(t *testing.T) {
 func BenchmarkStore(b *testing.B) {
 	eventstoretest.Benchmark(b, func(b *testing.B) eventstore.Store { return open(b, b.TempDir(), nil) })
 }
+
+// What the store itself costs.
+func BenchmarkStoreWithoutSync(b *testing.B) {
+	eventstoretest.Benchmark(b, func(b *testing.B) eventstore.Store {
+		return open(b, b.TempDir(), &logstore.Options{Sync: logstore.SyncNever})
+	})
+}

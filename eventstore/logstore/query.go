@@ -31,11 +31,10 @@ func (s *Store) AppendIf(ctx context.Context, stream string, c eventstore.Condit
 
 // tag notes the tags of an event that the leader has encoded.
 func (s *Store) tag(t *tail, m eventstore.Metadata, off int64) {
-	for range m.Tags() { // if there is one
+	if m.MayHaveTags() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		t.tag(m, off)
-		return
 	}
 }
 

@@ -79,7 +79,9 @@ func (t *tail) add(st *stream, f *frameInfo) {
 	if _, isMeta := streamrules.Original(st.name); isMeta {
 		t.metas++
 	}
-	t.tag(f.meta, f.off)
+	if f.meta.MayHaveTags() {
+		t.tag(f.meta, f.off)
+	}
 }
 
 // frameInfo is what a tail keeps of a frame.

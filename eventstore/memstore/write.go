@@ -57,7 +57,9 @@ func (s *Store) write(w *streamrules.Write, created time.Time) {
 		}
 		st.events = append(st.events, r)
 		s.recent.Add(r.ID, r.Position)
-		s.tag(r)
+		if r.Metadata.MayHaveTags() {
+			s.tag(r)
+		}
 	}
 	s.waiters.WakeStream(w.Stream)
 	orig, isMeta := streamrules.Original(w.Stream)
