@@ -32,6 +32,7 @@ var arrows = []arrow{
 	{"aggregate/redissnapshot/...", []string{"eventstore", "aggregate"}},
 	{"aggregate/snapshottest/...", []string{"eventstore", "aggregate"}},
 	{"aggregate/aggregatetest/...", []string{"eventstore", "aggregate", "internal/narrate"}},
+	{"command/commandtest/...", []string{"eventstore", "eventstore/memstore", "command", "projection", "projection/memview", "query", "internal/narrate"}},
 	{"command/...", []string{"eventstore", "command/..."}},
 	{"query/...", []string{"eventstore", "query/..."}},
 	{"process/...", []string{"eventstore", "process/..."}},
