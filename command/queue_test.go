@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -67,6 +68,7 @@ type rig struct {
 	accounts *aggregate.Repository[account, was]
 	bus      *command.Bus
 	queue    *command.Queue
+	trouble  int // one of so many commands for accounts meets trouble, before or after it was done
 
 	mu    sync.Mutex
 	onOdd func(ctx context.Context, n int) (eventstore.Receipt, error)
@@ -75,7 +77,18 @@ type rig struct {
 
 func newRig(t testing.TB, store eventstore.Store, opts *command.QueueOptions) *rig {
 	r := &rig{t: t, store: store, accounts: aggregate.NewRepository[account](store, "account", types, nil), bus: command.NewBus(nil)}
-	command.Register(r.bus, aggregate.Handle(r.accounts, account.Put))
+	handlePut := aggregate.Handle(r.accounts, account.Put)
+	command.Register(r.bus, func(ctx context.Context, c put) (eventstore.Receipt, error) {
+		fate := rand.IntN(max(2*r.trouble, 1))
+		if r.trouble > 0 && fate == 0 {
+			return eventstore.Receipt{}, errTrouble
+		}
+		receipt, err := handlePut(ctx, c)
+		if r.trouble > 0 && fate == 1 {
+			panic("trouble")
+		}
+		return receipt, err
+	})
 	command.Register(r.bus, func(ctx context.Context, c odd) (eventstore.Receipt, error) {
 		r.mu.Lock()
 		r.order = append(r.order, c.N)

@@ -1,7 +1,8 @@
 // Package cli is the command line of foldstream: serve puts EventStoreDB's
 // protocol in front of a store, streams reads and writes any EventStoreDB,
 // projections looks at the views of running applications and controls them,
-// log works on the directory of an embedded store.
+// commands does so with commands on queues, log works on the directory of an
+// embedded store.
 // What a command prints for programs goes to standard output; notes, logs and
 // errors go to standard error.
 package cli
@@ -25,13 +26,15 @@ import (
 
 const summary = `foldstream turns a stream of facts into state. This program serves its event
 store to EventStoreDB clients, works on the streams of any EventStoreDB, on the
-views of running applications, and on the directories of embedded stores.`
+views of running applications and the commands they queue, and on the directories
+of embedded stores.`
 
 // commands are all of them.
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Serve an event store to EventStoreDB clients."`
 	Streams     streamsCommand     `cmd:"" help:"List, read, append, delete and follow the streams of an EventStoreDB."`
 	Projections projectionsCommand `cmd:"" help:"List, show, rebuild, pause and mend the views of running applications."`
+	Commands    queuesCommand      `cmd:"" help:"List, show, retry and drop queued commands."`
 	Log         logCommand         `cmd:"" help:"Verify, back up, export, import and scavenge the directory of an embedded store."`
 	Version     kong.VersionFlag   `help:"Show the version and exit."`
 }

@@ -13,7 +13,7 @@ var errInterrupted = errors.New("interrupted")
 
 // explain returns err in the words of the command line: one line that names
 // the value and what to do about it.
-func (s *streamsCommand) explain(ctx context.Context, err error) error {
+func (s *serverFlags) explain(ctx context.Context, err error) error {
 	var (
 		conflict    *eventstore.ConflictError
 		notFound    *eventstore.StreamNotFoundError

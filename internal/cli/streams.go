@@ -21,13 +21,17 @@ const defaultConnection = "esdb://127.0.0.1:2113?tls=false"
 // maxAppend is what the driver lets through: the limit is the server's to set.
 const maxAppend = 16 << 20
 
-// A streamsCommand is what its subcommands share.
-type streamsCommand struct {
-	outputFlags
-
+// A serverFlags says which EventStoreDB to work on.
+type serverFlags struct {
 	Connection string        `short:"c" placeholder:"URL" help:"Connection string of the EventStoreDB; by default FOLDSTREAM_URL or ESDB_URL of the environment, else esdb://127.0.0.1:2113?tls=false."`
 	Timeout    time.Duration `default:"5s" help:"How long to go on trying when the server is away; a tail that has begun tries for ever (${default})."`
 	LogLevel   slog.Level    `default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
+}
+
+// A streamsCommand is what its subcommands share.
+type streamsCommand struct {
+	outputFlags
+	serverFlags
 
 	List   listCommand   `cmd:"" help:"List the streams."`
 	Read   readCommand   `cmd:"" help:"Read the events of a stream, or of $$all."`
@@ -49,7 +53,7 @@ EventStoreDB calls revision 0.`
 }
 
 // with opens the store, does something with it and closes it.
-func (s *streamsCommand) with(ctx context.Context, w *world, do func(eventstore.Store) error) error {
+func (s *serverFlags) with(ctx context.Context, w *world, do func(eventstore.Store) error) error {
 	s.Connection = cmp.Or(s.Connection, w.getenv("FOLDSTREAM_URL"), w.getenv("ESDB_URL"), defaultConnection)
 	log := slog.New(slog.NewTextHandler(w.err, &slog.HandlerOptions{Level: s.LogLevel}))
 	retry := s.Timeout
