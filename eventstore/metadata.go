@@ -137,6 +137,20 @@ func (m Metadata) With(key, value string) Metadata {
 	return Metadata{string(b)}
 }
 
+// Without returns m without key.
+func (m Metadata) Without(key string) Metadata {
+	if _, ok := m.Lookup(key); !ok {
+		return m
+	}
+	b := make([]byte, 0, len(m.enc))
+	for k, v := range m.All() {
+		if k != key {
+			b = appendPair(b, k, v)
+		}
+	}
+	return Metadata{string(b)}
+}
+
 // Merge returns m with the pairs of other added; where both have a key, the
 // value of other counts.
 func (m Metadata) Merge(other Metadata) Metadata {

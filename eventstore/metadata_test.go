@@ -109,3 +109,11 @@ func TestEventsNameTheCommandThatLedToThem(t *testing.T) {
 	assert.Equal(t, map[string]string{"command_id": "c", "$correlationId": full.CorrelationID, "$causationId": "cause", "actor": "ada", "$z": "z", "z": "z"}, got.Map())
 	assert.Equal(t, eventstore.MetadataFromMap(got.Map()), got, "in the order of the keys")
 }
+
+func TestMetadataWithout(t *testing.T) {
+	t.Parallel()
+	m := eventstore.NewMetadata("a", "1", "b", "2", "c", "3")
+	assert.Equal(t, eventstore.NewMetadata("a", "1", "c", "3"), m.Without("b"))
+	assert.Equal(t, m, m.Without("d"))
+	assert.Equal(t, eventstore.Metadata{}, eventstore.NewMetadata("a", "1").Without("a"))
+}

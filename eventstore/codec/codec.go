@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -163,10 +164,10 @@ func (c *Codec) DecodeInto(r eventstore.Recorded, ptr any) error {
 	return failed(&r, err)
 }
 
-// schemaVersion is [eventstore.SchemaVersion], which most metadata is too
-// short for.
+// schemaVersion is [eventstore.SchemaVersion]. A search for the bytes of the
+// key is quicker than one for the pair, and most metadata has neither.
 func schemaVersion(m eventstore.Metadata) int {
-	if m.Size() < len(eventstore.KeySchemaVersion) {
+	if !strings.Contains(m.Encoded(), eventstore.KeySchemaVersion) {
 		return 1
 	}
 	return eventstore.SchemaVersion(m)

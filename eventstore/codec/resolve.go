@@ -180,7 +180,8 @@ func (c *Codec) resolveRewrite(s *step) error {
 	return nil
 }
 
-// check looks whether the encoding can make a value of the old type.
+// check looks whether an encoding can make a value of the old type. Which one
+// it was stored in only the events say.
 func (c *Codec) check(s *step) error {
 	switch s.old {
 	case reflect.TypeFor[Raw](), reflect.TypeFor[map[string]any]():
@@ -190,10 +191,16 @@ func (c *Codec) check(s *step) error {
 	if n := c.names[s.name]; n.current != nil {
 		enc = n.current.encoding
 	}
-	if err := encodable(enc, s.old); err != nil {
-		return fmt.Errorf("codec: upcast of %v: %w", s, err)
+	err := encodable(enc, s.old)
+	if err == nil {
+		return nil
 	}
-	return nil
+	for _, other := range c.encodings {
+		if encodable(other, s.old) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("codec: upcast of %v: %w", s, err)
 }
 
 // targets completes into, which is what s may make.

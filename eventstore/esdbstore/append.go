@@ -135,10 +135,15 @@ func proposals(events []eventstore.Event) (data []esdb.EventData, size int) {
 		if e.ID.IsZero() {
 			d.EventID = [16]byte(eventstore.NewID()) // here, so that a second try has the same
 		}
-		if e.ContentType == eventstore.ContentTypeJSON {
+		metadata := e.Metadata
+		switch e.ContentType {
+		case eventstore.ContentTypeJSON:
 			d.ContentType = esdb.ContentTypeJson
+		case eventstore.ContentTypeBinary, "":
+		default: // the server would forget it
+			metadata = metadata.With(eventstore.KeyContentType, e.ContentType)
 		}
-		d.Metadata = jsonmeta.Encode(e.Metadata)
+		d.Metadata = jsonmeta.Encode(metadata)
 		size += e.Size()
 	}
 	return data, size

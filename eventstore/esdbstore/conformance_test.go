@@ -37,6 +37,7 @@ func TestConformanceOverLogstore(t *testing.T) {
 func conform(t *testing.T, under func(*testing.T) eventstore.Store) {
 	var servers sync.Map // by store
 	eventstoretest.Suite{
+		ContentTypes: true, // in the metadata
 		Open: func(t *testing.T) eventstore.Store {
 			srv := newServer(t, under(t), nil)
 			s := srv.open(nil)

@@ -93,11 +93,15 @@ func (s *Store) recorded(e *esdb.RecordedEvent) eventstore.Recorded {
 		p = 0 // servers before 22.6 do not say it in stream reads
 	}
 	s.saw(p)
+	contentType, metadata := e.ContentType, jsonmeta.Decode(e.UserMetadata)
+	if given, ok := metadata.Lookup(eventstore.KeyContentType); ok && contentType == eventstore.ContentTypeBinary {
+		contentType, metadata = given, metadata.Without(eventstore.KeyContentType)
+	}
 	return eventstore.Recorded{
 		ID: eventstore.ID(e.EventID), Stream: e.StreamID,
 		Version: eventstore.Version(e.EventNumber) + 1, Position: p,
-		Type: e.EventType, ContentType: e.ContentType, Created: e.CreatedDate,
-		Data: e.Data, Metadata: jsonmeta.Decode(e.UserMetadata),
+		Type: e.EventType, ContentType: contentType, Created: e.CreatedDate,
+		Data: e.Data, Metadata: metadata,
 	}
 }
 

@@ -121,6 +121,7 @@ const (
 // thirdParty is for files that are not tests.
 var thirdParty = []use{
 	{"eventstore/codec", []string{msgpack}},
+	{"eventstore/codec/protocodec", []string{protobuf}},
 	{"eventstore/codec/shred/shredtest", []string{testify}},
 	{"eventstore/esdbserver/...", []string{esdb, genproto, grpc, protobuf}}, // the client's module has the generated code of the protocol
 	{"eventstore/esdbstore", []string{esdb, grpc}},
@@ -144,6 +145,7 @@ var thirdParty = []use{
 // thirdPartyTests is for test files, besides what thirdParty gives the package.
 var thirdPartyTests = []use{
 	{"...", []string{testify}},
+	{"eventstore/codec", []string{msgp, rapid}},            // what msgp generates leans on; random chains of upcasts
 	{"eventstore/esdbstore", []string{goleak}},             // the official client leaks what it is not kept from leaking
 	{"eventstore/logstore", []string{porcupine, rapid}},    // linearizability; random operations against memstore as the model
 	{"projection/redisview", []string{goRedis, miniredis}}, // miniredis: what the example embeds must do
