@@ -19,7 +19,7 @@ import (
 
 // maxDepth bounds the nesting of values: a cycle is an error, and hostile
 // bytes do not use up the stack.
-const maxDepth = 100_000
+const maxDepth = 10_000
 
 var errDeep = fmt.Errorf("fields: nested more than %d deep, or a cycle", maxDepth)
 
