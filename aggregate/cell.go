@@ -13,6 +13,26 @@ type baseline[S any] struct {
 	state    S
 	version  eventstore.Version
 	position eventstore.Position
+	mark     mark
+}
+
+func (b *baseline[S]) loaded(stream string) Loaded[S] {
+	return Loaded[S]{State: b.state, Stream: stream, Version: b.version, Position: b.position}
+}
+
+// isOf reports whether rec is the last event of b.
+func (b *baseline[S]) isOf(rec *eventstore.Recorded) bool {
+	return rec.Version == b.version && rec.Position == b.position && rec.ID == b.mark.lastID
+}
+
+// goOn makes rec the last event of b, whose state has it already.
+func (b *baseline[S]) goOn(rec *eventstore.Recorded) {
+	if b.version == 0 {
+		b.mark.first, b.mark.since = rec.Version, rec.Created.UnixNano()
+	}
+	b.version, b.position = rec.Version, rec.Position
+	b.mark.lastID = rec.ID
+	b.mark.bytes += int64(len(rec.Data) + rec.Metadata.Size() + 2*len(rec.Type)) // as [eventstore.Event.Size]
 }
 
 // A cell is what this process has of one aggregate: the queue of its commands

@@ -70,8 +70,14 @@ func (r *Repository[S, E]) attempt(ctx context.Context, c *cell[S, E], group []*
 		r.refused(d, err)
 		return err
 	}
-	if len(group) > 1 && !receipt.Repeated {
-		r.advance(c, d, receipt)
+	if !receipt.Repeated {
+		due := r.snaps != nil && r.snaps.due(&d.base, len(d.events), d.size) && (len(group) > 1 || r.refold(ctx, c.stream, d))
+		if due || len(group) > 1 {
+			r.advance(c, d, receipt)
+		}
+		if due {
+			defer r.snapshot(ctx, c, &d.state)()
+		}
 	}
 	for _, w := range d.works {
 		r.appended(w, d, receipt)
@@ -82,11 +88,16 @@ func (r *Repository[S, E]) attempt(ctx context.Context, c *cell[S, E], group []*
 	return nil
 }
 
-// advance makes the state after d the baseline, because the next group is
-// about to ask for it.
+// advance makes the state after d, which has its events, the baseline: the next
+// group is about to ask for it, or a snapshot was taken of it.
 func (r *Repository[S, E]) advance(c *cell[S, E], d *draft[S, E], receipt eventstore.Receipt) {
 	before := receipt.Version - eventstore.Version(len(d.events)) // not d.base.version in a stream that was deleted
 	d.state.version, d.state.position = receipt.Version, receipt.Position
+	d.state.mark.lastID = d.events[len(d.events)-1].ID
+	d.state.mark.bytes += int64(d.size)
+	if d.base.version == 0 {
+		d.state.mark.first, d.state.mark.since = before+1, time.Now().UnixNano()
+	}
 	r.keep(c, &d.state)
 	if d.ids == nil || d.ids.upTo != d.base.version {
 		return
@@ -125,7 +136,7 @@ func (r *Repository[S, E]) draft(ctx context.Context, c *cell[S, E], w *work[S, 
 		if w.same = d.sameAs(w); w.same != nil {
 			return true
 		}
-		if done, err := r.repeated(ctx, c.stream, w, d.ids); done || err != nil {
+		if done, err := r.repeated(ctx, c.stream, w, d); done || err != nil {
 			w.err = err
 			return false
 		}
@@ -159,8 +170,8 @@ func (d *draft[S, E]) sameAs(w *work[S, E]) *work[S, E] {
 }
 
 // repeated looks for events of an earlier command with the id of w.
-func (r *Repository[S, E]) repeated(ctx context.Context, stream string, w *work[S, E], ids *recent) (bool, error) {
-	v := ids.find(w.hash)
+func (r *Repository[S, E]) repeated(ctx context.Context, stream string, w *work[S, E], d *draft[S, E]) (bool, error) {
+	v := d.ids.find(w.hash)
 	if v == 0 {
 		return false, nil
 	}
@@ -168,7 +179,8 @@ func (r *Repository[S, E]) repeated(ctx context.Context, stream string, w *work[
 		if err != nil {
 			return false, fmt.Errorf("aggregate %s: look for command %q: %w", stream, w.id, err)
 		}
-		if rec.Version == v && rec.Metadata.Get(eventstore.KeyCommandID) == w.id {
+		truncated := rec.Version > v && v >= d.base.mark.first // the hash and a later position must do
+		if truncated || rec.Version == v && rec.Metadata.Get(eventstore.KeyCommandID) == w.id {
 			w.receipt = eventstore.Receipt{Stream: stream, Version: v, Position: rec.Position, Repeated: true}
 			return true, nil
 		}
@@ -203,12 +215,20 @@ func (r *Repository[S, E]) encode(stream string, w *work[S, E], facts []E, d *dr
 		if !speculate {
 			continue
 		}
-		rec := eventstore.Recorded{ID: e.ID, Stream: stream, Version: state.version, Type: e.Type, ContentType: e.ContentType, Data: e.Data, Metadata: e.Metadata}
-		if err := r.fold(&state.state, rec); err != nil {
-			return fmt.Errorf("aggregate %s: an event cannot be read back: %w", stream, err)
+		if err := r.readBack(&state.state, stream, state.version, &e); err != nil {
+			return err
 		}
 	}
 	d.state, d.size = state, size
+	return nil
+}
+
+// readBack folds an event into a state as if it had been read.
+func (r *Repository[S, E]) readBack(s *S, stream string, v eventstore.Version, e *eventstore.Event) error {
+	rec := eventstore.Recorded{ID: e.ID, Stream: stream, Version: v, Type: e.Type, ContentType: e.ContentType, Data: e.Data, Metadata: e.Metadata}
+	if err := r.fold(s, rec); err != nil {
+		return fmt.Errorf("aggregate %s: an event cannot be read back: %w", stream, err)
+	}
 	return nil
 }
 

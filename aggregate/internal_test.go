@@ -22,7 +22,7 @@ func TestACommandWithTheHashOfAnotherIsNotARepeat(t *testing.T) {
 	ids.add("one", 1)
 	for id, want := range map[string]bool{"one": true, "other": false} {
 		w := &work[int, any]{id: id, given: true, hash: hashID("one")}
-		repeated, err := r.repeated(t.Context(), "account-1", w, &ids)
+		repeated, err := r.repeated(t.Context(), "account-1", w, &draft[int, any]{ids: &ids})
 		require.NoError(t, err)
 		assert.Equal(t, want, repeated, id)
 	}

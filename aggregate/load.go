@@ -19,18 +19,19 @@ func (r *Repository[S, E]) fresh(ctx context.Context, c *cell[S, E], ids *recent
 	l := r.loaders.Get().(*loader[S, E])
 	defer l.free()
 	read := false
-	if base == nil {
+	cold := base == nil
+	if cold {
 		defer func() { r.landed(c, l, read) }() // after a panic too
-	}
-	if err = l.read(ctx, c.stream, base, ids); err == nil && l.stale {
+		err = r.readCold(ctx, c.stream, l, ids)
+	} else if err = l.read(ctx, c.stream, base, ids); err == nil && l.stale {
 		c.drop(base)
 		c.remembered(ids)
-		err = l.read(ctx, c.stream, nil, ids)
+		err = r.readCold(ctx, c.stream, l, ids)
 	}
 	if err != nil {
 		return baseline[S]{}, fmt.Errorf("aggregate %s: load: %w", c.stream, err)
 	}
-	if read = true; base != nil {
+	if read = true; !cold {
 		r.keep(c, &l.baseline)
 	}
 	if ids != nil && ids.upTo < l.version {
@@ -126,6 +127,9 @@ func (c *cell[S, E]) remembered(ids *recent) {
 
 // catchUp adds the commands of events that were not read for their ids.
 func (r *Repository[S, E]) catchUp(ctx context.Context, stream string, ids *recent, to eventstore.Version) error {
+	if r.snaps != nil && to-ids.upTo > worthRecalling {
+		r.recall(ctx, stream, ids, to)
+	}
 	from := ids.upTo + 1
 	if n := eventstore.Version(max(ids.limit, 0)); n > 0 && to > n {
 		from = max(from, to-n+1)

@@ -15,8 +15,10 @@ type loader[S, E any] struct {
 	baseline[S]
 	r     *Repository[S, E]
 	ids   *recent
-	check bool // the next event must be that of the baseline
-	stale bool // it was not
+	until *moment // where to stop; nil for the end
+	check bool    // the next event must be that of the baseline
+	stale bool    // it was not
+	late  bool    // an event came that is after the moment
 	err   error
 	count int // events folded one by one
 	ahead ahead[S, E]
@@ -40,7 +42,7 @@ func (l *loader[S, E]) free() {
 // since then does not have it, and l is stale.
 func (l *loader[S, E]) read(ctx context.Context, stream string, base *baseline[S], ids *recent) error {
 	l.baseline = baseline[S]{state: l.r.initial}
-	l.ids, l.check, l.stale, l.err, l.count = ids, base != nil, false, nil, 0
+	l.ids, l.check, l.stale, l.late, l.err, l.count = ids, base != nil, false, false, nil, 0
 	if base != nil {
 		l.baseline = *base
 	}
@@ -52,10 +54,10 @@ func (l *loader[S, E]) read(ctx context.Context, stream string, base *baseline[S
 	switch {
 	case errors.Is(l.err, eventstore.ErrStreamNotFound):
 		l.stale, l.err = l.check, nil
-	case l.err == nil && l.check: // nothing came
+	case l.err == nil && l.check && !l.late: // nothing came
 		l.stale = true
-	case l.err == nil && l.version == 0:
-		l.err = errors.New("all of its events are truncated, so there is no state to decide from")
+	case l.err == nil && l.version == 0 && !l.late:
+		l.err = &TruncatedError{Stream: stream}
 	}
 	return l.err
 }
@@ -66,9 +68,16 @@ func (l *loader[S, E]) take(rec eventstore.Recorded, err error) bool {
 		l.err = err
 		return false
 	}
+	if l.until != nil && l.until.before(&rec) {
+		l.late = true
+		if l.version == 0 {
+			l.mark.first = rec.Version
+		}
+		return false
+	}
 	if l.check {
 		l.check = false
-		l.stale = rec.Version != l.version || rec.Position != l.position
+		l.stale = !l.isOf(&rec)
 		return !l.stale
 	}
 	if l.count < aheadFrom || !l.r.parallel {
@@ -83,7 +92,7 @@ func (l *loader[S, E]) take(rec eventstore.Recorded, err error) bool {
 	if l.ids != nil && (l.ids.upTo == l.version) {
 		l.ids.add(rec.Metadata.Get(eventstore.KeyCommandID), rec.Version)
 	}
-	l.version, l.position = rec.Version, rec.Position
+	l.goOn(&rec)
 	return true
 }
 
@@ -102,16 +111,26 @@ func (r *Repository[S, E]) apply(s *S, rec *eventstore.Recorded, v any) error {
 		*s = r.evolve(*s, event)
 		return nil
 	}
+	several, err := r.facts(rec, v)
+	for _, event := range several {
+		*s = r.evolve(*s, event)
+	}
+	return err
+}
+
+// facts returns the events that rec stands for, which was decoded to v.
+func (r *Repository[S, E]) facts(rec *eventstore.Recorded, v any) ([]E, error) {
 	several, ok := v.(eventstore.Several)
 	if !ok {
 		several = eventstore.Several{v}
 	}
+	facts := make([]E, 0, len(several))
 	for _, v := range several {
 		event, ok := v.(E)
 		if !ok {
-			return fmt.Errorf("event %d of type %q is a %T, which is no %v", rec.Version, rec.Type, v, reflect.TypeFor[E]())
+			return nil, fmt.Errorf("event %d of type %q is a %T, which is no %v", rec.Version, rec.Type, v, reflect.TypeFor[E]())
 		}
-		*s = r.evolve(*s, event)
+		facts = append(facts, event)
 	}
-	return nil
+	return facts, nil
 }

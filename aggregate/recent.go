@@ -34,6 +34,14 @@ func (r *recent) add(commandID string, v eventstore.Version) {
 	r.young[hashID(commandID)] = v
 }
 
+// forget empties r and returns it; r may be nil.
+func (r *recent) forget() *recent {
+	if r != nil {
+		*r = recent{limit: r.limit}
+	}
+	return r
+}
+
 // find returns at which version the command may have ended, or 0.
 func (r *recent) find(hash uint64) eventstore.Version {
 	if v, ok := r.young[hash]; ok {

@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -38,6 +37,9 @@ type Options struct {
 	// Group is how many waiting commands of one aggregate are appended in one
 	// step at most; default 256, 1 for each by itself.
 	Group int
+	// Snapshots are taken if it is set, so that an aggregate that is not in
+	// memory need not be read from its beginning.
+	Snapshots *SnapshotOptions
 }
 
 const maxBackoff = 100 * time.Millisecond
@@ -77,9 +79,10 @@ type Repository[S, E any] struct {
 	dense    bool // positions within an append are consecutive
 	parallel bool // there are processors to decode a long history ahead
 	cells    cells[S, E]
-	loaders  sync.Pool // of *loader[S, E]
-	works    sync.Pool // of *work[S, E]
-	drafts   sync.Pool // of *draft[S, E]
+	loaders  sync.Pool     // of *loader[S, E]
+	works    sync.Pool     // of *work[S, E]
+	drafts   sync.Pool     // of *draft[S, E]
+	snaps    *snapshots[S] // nil when none are taken
 }
 
 // NewRepository returns a repository of the aggregates in a category. A nil
@@ -91,14 +94,13 @@ func NewRepository[S Evolver[S, E], E any](store eventstore.Store, category stri
 }
 
 func newRepository[S, E any](store eventstore.Store, category string, codec eventstore.Codec, initial S, evolve func(S, E) S, opts *Options) *Repository[S, E] {
-	if c, id := eventstore.SplitStream(category); category == "" || id != "" || c != category || eventstore.IsSystemStream(category) {
-		panic(fmt.Sprintf("aggregate: category %q: must not be empty, contain a dash or start with a dollar sign", category))
-	}
+	checkCategory(category)
 	r := &Repository[S, E]{store: store, category: category, codec: codec, initial: initial, evolve: evolve, opts: opts.withDefaults()}
 	if d, ok := store.(eventstore.Dense); ok {
 		r.dense = d.Dense()
 	}
 	r.parallel = runtime.GOMAXPROCS(0) > 1
+	r.snaps = newSnapshots[S](r.opts.Snapshots)
 	r.cells.init(r.opts.Cache)
 	r.loaders.New = func() any { return newLoader(r) }
 	r.works.New = func() any { return &work[S, E]{done: make(chan struct{}, 1)} }
@@ -122,15 +124,20 @@ type Loaded[S any] struct {
 // The state may be shared with other callers: clone a map or slice in it
 // before writing to it. Concurrent loads of an aggregate that is not in memory
 // read its history once.
-func (r *Repository[S, E]) Load(ctx context.Context, id string) (Loaded[S], error) {
+//
+// [AtVersion] and [AtTime] ask for the past, which is not kept in memory.
+func (r *Repository[S, E]) Load(ctx context.Context, id string, opts ...LoadOption) (Loaded[S], error) {
 	stream, err := r.stream(id)
 	if err != nil {
 		return Loaded[S]{}, err
 	}
+	if len(opts) > 0 {
+		return r.at(ctx, stream, momentOf(opts))
+	}
 	c := r.cells.acquire(stream)
 	defer r.cells.release(c)
 	b, err := r.fresh(ctx, c, nil)
-	return Loaded[S]{State: b.state, Stream: stream, Version: b.version, Position: b.position}, err
+	return b.loaded(stream), err
 }
 
 func (r *Repository[S, E]) stream(id string) (string, error) {
