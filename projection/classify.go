@@ -15,7 +15,8 @@ const (
 	// keys, is poison, because folds depend on nothing but their arguments; an
 	// error of a reaction is transient. So is an event of a newer schema version,
 	// see [eventstore.ErrNewerSchema]: it is for a newer program, which is on its
-	// way while one replaces the other.
+	// way while one replaces the other. And so is [eventstore.ErrUnavailable],
+	// such as of an event whose key cannot be had now.
 	ClassDefault ErrorClass = iota
 	// ClassTransient means that trying again may help. The event is tried again
 	// with growing pauses, and nothing behind it in its partition is skipped.
@@ -62,7 +63,7 @@ func (o *Options) transient(err error, reaction bool) bool {
 		class = o.Classify(err)
 	}
 	if class == ClassDefault {
-		return reaction || errors.Is(err, eventstore.ErrNewerSchema)
+		return reaction || errors.Is(err, eventstore.ErrNewerSchema) || errors.Is(err, eventstore.ErrUnavailable)
 	}
 	return class == ClassTransient
 }

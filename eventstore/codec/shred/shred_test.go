@@ -413,6 +413,20 @@ func TestSealedEventsAreUpcast(t *testing.T) {
 	}
 }
 
+func TestPlainIsTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	r := newRig(codec.Msgpack)
+	for _, event := range []any{ada(), note(), plain{"tea"}} {
+		first, err := r.Plain(event)
+		require.NoError(t, err)
+		second, err := r.Plain(event)
+		require.NoError(t, err)
+		assert.Equal(t, first, second)
+		assert.NotEmpty(t, first)
+	}
+	assert.Zero(t, r.keys.asked)
+}
+
 func TestDecodeInto(t *testing.T) {
 	t.Parallel()
 	r := newRig(codec.Msgpack)
