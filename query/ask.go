@@ -67,9 +67,7 @@ func Watch[R, Q any](ctx context.Context, b *Bus, q Q, opts ...Option) iter.Seq2
 
 func handlerOf[R, Q any](b *Bus) (func(context.Context, Q) (R, error), error) {
 	t := reflect.TypeFor[Q]()
-	b.mu.RLock()
-	h := b.routes[t]
-	b.mu.RUnlock()
+	h := b.route(t)
 	if h == nil {
 		return nil, &NoHandlerError{Query: fmt.Sprint(t)}
 	}

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,13 +31,16 @@ type Options struct {
 // for concurrent use.
 type Bus struct {
 	opts   Options
-	mu     sync.RWMutex
-	routes map[reflect.Type]any // func(context.Context, Q) (R, error)
+	mu     sync.Mutex             // held to register
+	routes atomic.Pointer[routes] // what it points to is never changed
 }
+
+type routes map[reflect.Type]any // func(context.Context, Q) (R, error)
 
 // NewBus returns a bus without handlers. A nil opts means the defaults.
 func NewBus(opts *Options) *Bus {
-	b := &Bus{routes: make(map[reflect.Type]any)}
+	b := new(Bus)
+	b.routes.Store(&routes{})
 	if opts != nil {
 		b.opts = *opts
 	}
@@ -56,11 +60,16 @@ func Register[Q, R any](b *Bus, handle func(context.Context, Q) (R, error)) {
 	handle = wrap(b.opts.Middleware, t.String(), handle)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.routes[t] != nil {
+	if b.route(t) != nil {
 		panic(fmt.Sprintf("query: %v has a handler already", t))
 	}
-	b.routes[t] = handle
+	changed := maps.Clone(*b.routes.Load())
+	changed[t] = handle
+	b.routes.Store(&changed)
 }
+
+// route returns the handler of a type, or nil.
+func (b *Bus) route(t reflect.Type) any { return (*b.routes.Load())[t] }
 
 // wrap puts middleware around a handler; without any it stays fully typed.
 func wrap[Q, R any](middleware []Middleware, name string, handle func(context.Context, Q) (R, error)) func(context.Context, Q) (R, error) {
@@ -84,11 +93,9 @@ func wrap[Q, R any](middleware []Middleware, name string, handle func(context.Co
 // Check returns a [*NoHandlerError] for each of the given queries, of which
 // only the types count, that has no handler.
 func (b *Bus) Check(queries ...any) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
 	var errs []error
 	for _, q := range queries {
-		if t := reflect.TypeOf(q); b.routes[t] == nil {
+		if t := reflect.TypeOf(q); b.route(t) == nil {
 			errs = append(errs, &NoHandlerError{Query: fmt.Sprint(t)})
 		}
 	}
@@ -97,13 +104,11 @@ func (b *Bus) Check(queries ...any) error {
 
 // Queries returns the names of the query types that have handlers, sorted.
 func (b *Bus) Queries() []string {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	names := make([]string, 0, len(b.routes))
-	for t := range b.routes {
+	var names []string
+	for t := range *b.routes.Load() {
 		names = append(names, t.String())
 	}
-	slices.SortFunc(names, strings.Compare)
+	slices.Sort(names)
 	return names
 }
 

@@ -3,7 +3,9 @@ package commandotel_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -200,6 +202,33 @@ func TestTheTraceIsHandedOn(t *testing.T) {
 	ctx = commandotel.ContextOf(t.Context(), origin.Metadata)
 	assert.Equal(t, span.SpanContext.SpanID(), trace.SpanContextFromContext(ctx).SpanID())
 	assert.False(t, trace.SpanContextFromContext(commandotel.ContextOf(t.Context(), eventstore.NewMetadata(eventstore.KeyTraceParent, "junk"))).IsValid())
+}
+
+func TestCommandsAtOnceKeepTheirOwnAttributes(t *testing.T) {
+	t.Parallel()
+	o := observe()
+	command.Register(o.bus, doAct)
+	shared := eventstore.ContextWithOrigin(t.Context(), &eventstore.Origin{Metadata: eventstore.NewMetadata(eventstore.KeyTenant, "t")})
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() {
+			id := strconv.Itoa(i)
+			_, err := command.Send(shared, o.bus, act{func(ctx context.Context) (eventstore.Receipt, error) {
+				own := trace.SpanContextFromContext(ctx).SpanID().String()
+				assert.Contains(t, eventstore.OriginFromContext(ctx).Metadata.Get(eventstore.KeyTraceParent), own)
+				return eventstore.Receipt{Stream: id}, nil
+			}}, command.WithID(id))
+			assert.NoError(t, err)
+		})
+	}
+	all.Wait()
+	assert.Equal(t, 1, eventstore.OriginFromContext(shared).Metadata.Len())
+	spans := o.spans.GetSpans()
+	require.Len(t, spans, 50)
+	for _, s := range spans {
+		as := values(attribute.NewSet(s.Attributes...))
+		assert.Equal(t, as["foldstream.command.id"], as["foldstream.stream.name"])
+	}
 }
 
 func TestWithoutProvidersNothingIsWritten(t *testing.T) {
