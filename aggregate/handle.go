@@ -2,7 +2,9 @@ package aggregate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -18,8 +20,25 @@ type Command interface {
 // expression, such as order.Order.Place; a decide function for other events or
 // another state does not compile.
 func Handle[S, E any, C Command](r *Repository[S, E], decide func(S, C) ([]E, error), opts ...ExecuteOption) func(context.Context, C) (eventstore.Receipt, error) {
+	type asked struct { // spares the function that decides a command from being made anew
+		command C
+		decide  func(S) ([]E, error)
+	}
+	pool := sync.Pool{New: func() any {
+		a := new(asked)
+		a.decide = func(s S) ([]E, error) { return decide(s, a.command) }
+		return a
+	}}
 	return func(ctx context.Context, c C) (eventstore.Receipt, error) {
-		return r.Execute(ctx, c.AggregateID(), func(s S) ([]E, error) { return decide(s, c) }, opts...)
+		a := pool.Get().(*asked)
+		a.command = c
+		receipt, err := r.Execute(ctx, c.AggregateID(), a.decide, opts...)
+		if !errors.Is(err, eventstore.ErrUnavailable) { // else somebody may still be deciding
+			var none C
+			a.command = none
+			pool.Put(a)
+		}
+		return receipt, err
 	}
 }
 

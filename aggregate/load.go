@@ -50,8 +50,9 @@ func (r *Repository[S, E]) begin(ctx context.Context, c *cell[S, E]) (*baseline[
 		c.mu.Lock()
 		switch {
 		case c.base != nil:
-			defer c.mu.Unlock()
-			return c.base, nil
+			base := c.base
+			c.mu.Unlock()
+			return base, nil
 		case !c.loading:
 			c.loading = true
 			c.mu.Unlock()

@@ -33,6 +33,8 @@ type Store struct {
 	streams map[string]*stream
 	log     []*chunk
 	head    eventstore.Position
+	spare   []stream                         // made together
+	data    []byte                           // of events, with room for more
 	tagged  map[string][]eventstore.Position // by tag
 	recent  streamrules.Recent
 	waiters streamrules.Waiters
@@ -41,11 +43,15 @@ type Store struct {
 // A chunk holds consecutive events, so that none moves when more come.
 type chunk [chunkSize]eventstore.Recorded
 
-const chunkSize = 128
+const (
+	chunkSize = 128
+	dataSize  = 64 << 10 // bytes
+)
 
 type stream struct {
 	streamrules.State
 	events []*eventstore.Recorded // by version - 1
+	first  [1]*eventstore.Recorded
 }
 
 var (

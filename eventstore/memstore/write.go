@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,20 +35,13 @@ func (s *Store) do(ctx context.Context, op streamrules.Op) (eventstore.Receipt, 
 func (s *Store) write(w *streamrules.Write, created time.Time) {
 	st := s.stream(w.Stream)
 	st.State = w.After(st.State)
-	size := 0
-	for i := range w.Events {
-		size += len(w.Events[i].Data)
-	}
-	data := make([]byte, 0, size)
 	for i := range w.Events {
 		e := &w.Events[i]
-		at := len(data)
-		data = append(data, e.Data...)
 		r := s.next()
 		*r = eventstore.Recorded{
 			ID: e.ID, Stream: w.Stream, Version: w.First + eventstore.Version(i), Position: s.head,
 			Type: e.Type, ContentType: e.ContentType, Created: created,
-			Data: data[at:len(data):len(data)], Metadata: e.Metadata,
+			Data: s.copy(e.Data), Metadata: e.Metadata,
 		}
 		if r.ID.IsZero() {
 			r.ID = eventstore.NewID()
@@ -87,10 +81,28 @@ func (s *Store) tag(r *eventstore.Recorded) {
 func (s *Store) stream(name string) *stream {
 	st := s.streams[name]
 	if st == nil {
-		st = new(stream)
+		if len(s.spare) == 0 {
+			s.spare = make([]stream, chunkSize)
+		}
+		st, s.spare = &s.spare[0], s.spare[1:]
+		st.events = st.first[:0]
 		s.streams[name] = st
 	}
 	return st
+}
+
+// copy returns a copy of data, in memory that it shares with others: nothing is
+// freed before the store is.
+func (s *Store) copy(data []byte) []byte {
+	if len(data) > cap(s.data)-len(s.data) {
+		if len(data) > dataSize/8 {
+			return slices.Clone(data)
+		}
+		s.data = make([]byte, 0, dataSize)
+	}
+	at := len(s.data)
+	s.data = append(s.data, data...)
+	return s.data[at:len(s.data):len(s.data)]
 }
 
 // next returns room for the event at the position after the head.
