@@ -37,6 +37,9 @@ type Store struct {
 	data    []byte                           // of events, with room for more
 	tagged  map[string][]eventstore.Position // by tag
 	recent  streamrules.Recent
+	recalls bool // recent has the last ids
+	sought  string
+	found   *stream // under the name sought, or nil
 	waiters streamrules.Waiters
 }
 
@@ -141,8 +144,8 @@ func (s *Store) StreamMetadata(ctx context.Context, stream string) (eventstore.S
 	if err := s.alive(ctx); err != nil {
 		return eventstore.StreamMetadata{}, 0, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock() // a view looks up streams as a change does
+	defer s.mu.Unlock()
 	st := (*view)(s).State(stream)
 	switch {
 	case st.Tombstoned:

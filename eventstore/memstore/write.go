@@ -50,7 +50,9 @@ func (s *Store) write(w *streamrules.Write, created time.Time) {
 			r.ContentType = eventstore.ContentTypeBinary
 		}
 		st.events = append(st.events, r)
-		s.recent.Add(r.ID, r.Position)
+		if s.recalls {
+			s.recent.Add(r.ID, r.Position)
+		}
 		if r.Metadata.MayHaveTags() {
 			s.tag(r)
 		}
@@ -79,7 +81,7 @@ func (s *Store) tag(r *eventstore.Recorded) {
 }
 
 func (s *Store) stream(name string) *stream {
-	st := s.streams[name]
+	st := s.find(name)
 	if st == nil {
 		if len(s.spare) == 0 {
 			s.spare = make([]stream, chunkSize)
@@ -87,6 +89,7 @@ func (s *Store) stream(name string) *stream {
 		st, s.spare = &s.spare[0], s.spare[1:]
 		st.events = st.first[:0]
 		s.streams[name] = st
+		s.found = st
 	}
 	return st
 }
@@ -105,6 +108,27 @@ func (s *Store) copy(data []byte) []byte {
 	return s.data[at:len(s.data):len(s.data)]
 }
 
+// find returns a stream or nil. A change asks for the same one several times.
+func (s *Store) find(name string) *stream {
+	if name != s.sought {
+		s.sought, s.found = name, s.streams[name]
+	}
+	return s.found
+}
+
+// recall remembers the last ids from now on. Appends that expect an exact
+// version never ask for them.
+func (s *Store) recall() {
+	first := eventstore.Position(1)
+	if s.head > streamrules.RecentLimit {
+		first = s.head - streamrules.RecentLimit + 1
+	}
+	for p := first; p <= s.head; p++ {
+		s.recent.Add(at(s.log, p).ID, p)
+	}
+	s.recalls = true
+}
+
 // next returns room for the event at the position after the head.
 func (s *Store) next() *eventstore.Recorded {
 	i := int(s.head % chunkSize)
@@ -119,7 +143,7 @@ func (s *Store) next() *eventstore.Recorded {
 type view Store
 
 func (v *view) State(stream string) streamrules.State {
-	if st := v.streams[stream]; st != nil {
+	if st := (*Store)(v).find(stream); st != nil {
 		return st.State
 	}
 	return streamrules.State{}
@@ -131,6 +155,9 @@ func (v *view) EventAt(stream string, at eventstore.Version) (eventstore.ID, eve
 }
 
 func (v *view) Recent(id eventstore.ID) (streamrules.Place, bool, error) {
+	if !v.recalls {
+		(*Store)(v).recall()
+	}
 	p := v.recent.Find(id)
 	if p == 0 {
 		return streamrules.Place{}, false, nil
