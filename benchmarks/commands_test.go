@@ -25,7 +25,7 @@ func TestCommandsMeasuresEveryRow(t *testing.T) {
 		}
 	}
 	assert.Contains(t, out.String(), "raw [")
-	assert.Equal(t, 5, strings.Count(out.String(), "passed\n")+strings.Count(out.String(), "MISSED\n"), "the bars that need no peer")
+	assert.Equal(t, 7, strings.Count(out.String(), "passed\n")+strings.Count(out.String(), "MISSED\n"), "the bars that need no peer")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left, "temporary files remain")

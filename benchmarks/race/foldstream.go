@@ -38,12 +38,13 @@ type foldstream struct {
 	load  func(ctx context.Context, id string) (Order, int, error)
 }
 
-// Assemble returns foldstream on a store. Commands go through the bus.
-func Assemble(store eventstore.Store, types Types, opts *aggregate.Options) System {
+// Assemble returns foldstream on a store. Commands go through the bus. place
+// are options of the command that begins an order.
+func Assemble(store eventstore.Store, types Types, opts *aggregate.Options, place ...aggregate.ExecuteOption) System {
 	s := &foldstream{store: store, bus: command.NewBus(nil)}
 	if types == Plain {
 		orders := aggregate.NewRepository[plainOrder](store, Category, Codec(types), opts)
-		command.Register(s.bus, aggregate.Handle(orders, plainOrder.place))
+		command.Register(s.bus, aggregate.Handle(orders, plainOrder.place, place...))
 		command.Register(s.bus, aggregate.Handle(orders, plainOrder.addLine))
 		s.load = func(ctx context.Context, id string) (Order, int, error) {
 			l, err := orders.Load(ctx, id)
@@ -52,7 +53,7 @@ func Assemble(store eventstore.Store, types Types, opts *aggregate.Options) Syst
 		return s
 	}
 	orders := aggregate.NewRepository[Order](store, Category, Codec(types), opts)
-	command.Register(s.bus, aggregate.Handle(orders, Order.Place))
+	command.Register(s.bus, aggregate.Handle(orders, Order.Place, place...))
 	command.Register(s.bus, aggregate.Handle(orders, Order.AddLine))
 	s.load = func(ctx context.Context, id string) (Order, int, error) {
 		l, err := orders.Load(ctx, id)
@@ -88,22 +89,22 @@ func (s *foldstream) Load(ctx context.Context, id ID) (Order, int, error) {
 func (s *foldstream) Close() error { return s.store.Close() }
 
 // Memory is foldstream on memstore.
-func Memory(name string, types Types, opts *aggregate.Options) Contestant {
+func Memory(name string, types Types, opts *aggregate.Options, place ...aggregate.ExecuteOption) Contestant {
 	return Contestant{Name: name, Kind: Ours, Types: types, Open: func(ctx context.Context, _ string, ids []ID, history []Event) (System, error) {
 		store := memstore.New(nil)
-		return Assemble(store, types, opts), fill(ctx, store, types, ids, history)
+		return Assemble(store, types, opts, place...), fill(ctx, store, types, ids, history)
 	}}
 }
 
 // Durable is foldstream on logstore as it is by default, which has synced what
 // it acknowledges.
-func Durable(name string, types Types, opts *aggregate.Options) Contestant {
+func Durable(name string, types Types, opts *aggregate.Options, place ...aggregate.ExecuteOption) Contestant {
 	return Contestant{Name: name, Kind: Ours, Types: types, Open: func(ctx context.Context, dir string, ids []ID, history []Event) (System, error) {
 		store, err := OpenLog(ctx, dir, types, ids, history)
 		if err != nil {
 			return nil, err
 		}
-		return Assemble(store, types, opts), nil
+		return Assemble(store, types, opts, place...), nil
 	}}
 }
 

@@ -176,15 +176,26 @@ func (o Order) AddLine(c AddLine) ([]Event, error) {
 
 var note = strings.Repeat("a note on the order. ", 6)
 
+// What takes an allocation to make is made beforehand.
+var customers, skus = numbered("customer-"), numbered("sku-")
+
+func numbered(prefix string) []string {
+	all := make([]string, 5000)
+	for i := range all {
+		all[i] = prefix + strconv.Itoa(i)
+	}
+	return all
+}
+
 // NewPlaced returns the ith event of its type, always the same.
 func NewPlaced(i int) Placed {
-	return Placed{Customer: "customer-" + strconv.Itoa(i%5000), Address: "12 Harbour Lane, Bristol", Note: note}
+	return Placed{Customer: customers[i%len(customers)], Address: "12 Harbour Lane, Bristol", Note: note}
 }
 
 // NewLineAdded returns the ith event of its type, always the same.
 func NewLineAdded(i int) LineAdded {
 	return LineAdded{
-		SKU: "sku-" + strconv.Itoa(i%5000), Name: "Assam, second flush, 250 g",
+		SKU: skus[i%len(skus)], Name: "Assam, second flush, 250 g",
 		Quantity: int64(1 + i%3), Cents: int64(100 + i%900), Note: note,
 	}
 }

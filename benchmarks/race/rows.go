@@ -27,8 +27,8 @@ func Rows(p Peers, s Sizes) []Row {
 	load := func(c Contestant) Entry { return Rehydrate(c, s.Long, 1000) }
 	return []Row{
 		{Name: "W1a command on a fresh order, memory", Unit: "commands",
-			Entries: append(ours(Memory, cached, oneCaller), enter(p.Memory, oneCaller)...),
-			Bars:    bars(cached, 2, 2, Bar{Allocs: 8})},
+			Entries: append(append(ours(Memory, creating, oneCaller), ours(Memory, asked, oneCaller)...), enter(p.Memory, oneCaller)...),
+			Bars:    append(bars(creating, 2, 2, Bar{Allocs: 8}), bars(asked, 2, 2, Bar{Allocs: 8})...)},
 		{Name: "W1b command on an order of 100 events, memory", Unit: "commands",
 			Entries: append(append(ours(Memory, uncached, add), ours(Memory, cached, add)...), enter(p.Memory, add)...),
 			Bars:    append(bars(uncached, 4, 4, Bar{}), bars(cached, 50, 50, Bar{})...)},
@@ -53,13 +53,17 @@ func MoreRows(s Sizes) []Row {
 	for _, callers := range []int{64, 256} {
 		rows = append(rows, freshDurable("", callers, nil, 0), existingDurable("", callers, s, nil, 0))
 	}
+	for _, callers := range []int{1, 64} {
+		rows = append(rows, Queued(callers))
+	}
 	return rows
 }
 
 func freshDurable(prefix string, callers int, peers []Contestant, times float64) Row {
 	as := func(c Contestant) Entry { return Fresh(c, callers) }
 	return Row{Name: fmt.Sprintf("%scommand on a fresh order, durable, %d callers", prefix, callers), Unit: "commands",
-		Entries: append(ours(Durable, cached, as), enter(peers, as)...), Bars: bars(cached, times, times, Bar{})}
+		Entries: append(append(ours(Durable, creating, as), ours(Durable, asked, as)...), enter(peers, as)...),
+		Bars:    append(bars(creating, times, times, Bar{}), bars(asked, times, times, Bar{})...)}
 }
 
 func existingDurable(prefix string, callers int, s Sizes, peers []Contestant, times float64) Row {
@@ -68,35 +72,39 @@ func existingDurable(prefix string, callers int, s Sizes, peers []Contestant, ti
 		Entries: append(append(ours(Durable, uncached, as), ours(Durable, cached, as)...), enter(peers, as)...), Bars: bars(cached, times, times, Bar{})}
 }
 
-// caching says whether a repository keeps states in memory.
-type caching struct {
+// how says what is set: the state cache, and that the command that begins an
+// order asks for the order not to exist.
+type setting struct {
 	suffix string
 	opts   *aggregate.Options
+	place  []aggregate.ExecuteOption
 	warm   bool
 }
 
 var (
-	cached   = caching{suffix: ", cache", warm: true} // as by default
-	uncached = caching{suffix: ", no cache", opts: Uncached()}
+	creating = setting{suffix: ", must not exist", place: []aggregate.ExecuteOption{aggregate.MustNotExist()}}
+	asked    = setting{}                              // as by default: it is looked whether the order exists
+	cached   = setting{suffix: ", cache", warm: true} // as by default
+	uncached = setting{suffix: ", no cache", opts: Uncached()}
 )
 
 // ours enters foldstream with plain and with generated types.
-func ours(on func(string, Types, *aggregate.Options) Contestant, how caching, as func(Contestant) Entry) []Entry {
+func ours(on func(string, Types, *aggregate.Options, ...aggregate.ExecuteOption) Contestant, how setting, as func(Contestant) Entry) []Entry {
 	var entries []Entry
 	for _, types := range []Types{Plain, Generated} {
-		c := on(ourName(types, how), types, how.opts)
+		c := on(ourName(types, how), types, how.opts, how.place...)
 		c.Warm = how.warm
 		entries = append(entries, as(c))
 	}
 	return entries
 }
 
-func ourName(types Types, how caching) string {
+func ourName(types Types, how setting) string {
 	return fmt.Sprintf("foldstream, %s types%s", types, how.suffix)
 }
 
 // bars are those of the entries that ours makes.
-func bars(how caching, plain, generated float64, more Bar) []Bar {
+func bars(how setting, plain, generated float64, more Bar) []Bar {
 	p, g := more, more
 	p.Entry, p.Times = ourName(Plain, how), plain
 	g.Entry, g.Times = ourName(Generated, how), generated

@@ -97,25 +97,33 @@ func Rehydrate(c Contestant, orders, events int) Entry {
 
 func (c Contestant) entry(callers int, ids []ID, history []Event, with func(System, *Lap)) Entry {
 	return Entry{Name: c.Name, Kind: c.Kind, Types: c.Types, Callers: callers, Open: func(ctx context.Context, parent string) (*Lap, error) {
-		dir, err := os.MkdirTemp(parent, "store")
-		if err != nil {
-			return nil, err
+		s, lap, err := c.open(ctx, parent, ids, history)
+		if err == nil {
+			with(s, lap)
 		}
-		s, err := c.Open(ctx, dir, ids, history)
-		if err != nil {
-			return nil, errors.Join(err, os.RemoveAll(dir))
-		}
-		lap := &Lap{Close: func() error { return errors.Join(s.Close(), os.RemoveAll(dir)) }}
-		if c.Warm {
-			for _, id := range ids {
-				if _, _, err := s.Load(ctx, id); err != nil {
-					return nil, errors.Join(err, lap.Close())
-				}
+		return lap, err
+	}}
+}
+
+// open returns a system in a directory of its own, and a lap that closes it.
+func (c Contestant) open(ctx context.Context, parent string, ids []ID, history []Event) (System, *Lap, error) {
+	dir, err := os.MkdirTemp(parent, "store")
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := c.Open(ctx, dir, ids, history)
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	lap := &Lap{Close: func() error { return errors.Join(s.Close(), os.RemoveAll(dir)) }}
+	if c.Warm {
+		for _, id := range ids {
+			if _, _, err := s.Load(ctx, id); err != nil {
+				return nil, nil, errors.Join(err, lap.Close())
 			}
 		}
-		with(s, lap)
-		return lap, nil
-	}}
+	}
+	return s, lap, nil
 }
 
 func expect(ctx context.Context, s System, id ID, events int, want Order) error {
