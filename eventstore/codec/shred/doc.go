@@ -38,6 +38,6 @@
 // The subject's id itself, the names of fields, the length of what is encrypted
 // and all other fields are not secret. Whoever can write to the log can remove
 // events or repeat them, as without encryption, but cannot make, change or move
-// what is sealed. See docs/adr/0019 for the threat model and the limits, and
+// what is sealed. See docs/adr/0022 for the threat model and the limits, and
 // docs/erasure.md for how to answer a request for erasure.
 package shred
