@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -278,19 +277,4 @@ func (r *Repository[S, E]) refused(d *draft[S, E], err error) {
 		}
 	}
 	d.retry = append(d.retry, notYet...)
-}
-
-func (r *Repository[S, E]) backoff(n int) time.Duration {
-	return rand.N(min(r.opts.Backoff<<min(n, 10), maxBackoff) + 1)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/foldstream/foldstream/aggregate/internal/backoff"
 	"github.com/foldstream/foldstream/eventstore"
 )
 
@@ -216,7 +217,7 @@ func (r *Repository[S, E]) carryOut(ctx context.Context, c *cell[S, E], group []
 		if !conflict || blind || n == 0 {
 			continue
 		}
-		if sleep(ctx, r.backoff(conflicts)) != nil {
+		if backoff.Wait(ctx, r.opts.Backoff, conflicts) != nil {
 			for _, w := range group {
 				w.settle() // with the conflict, which says more than the deadline
 			}

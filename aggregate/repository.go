@@ -42,8 +42,6 @@ type Options struct {
 	Snapshots *SnapshotOptions
 }
 
-const maxBackoff = 100 * time.Millisecond
-
 func (o *Options) withDefaults() Options {
 	var out Options
 	if o != nil {

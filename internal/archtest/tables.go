@@ -29,6 +29,7 @@ var arrows = []arrow{
 	{"eventstore/esdbstore/...", []string{"eventstore", "eventstore/internal/...", "eventstore/esdbstore/..."}},
 	{"eventstore/esdbserver/...", []string{"eventstore", "eventstore/internal/...", "eventstore/esdbserver/..."}},
 	{"aggregate/internal/...", []string{"aggregate/internal/..."}},
+	{"aggregate/boundary", []string{"eventstore", "aggregate", "aggregate/internal/..."}},
 	{"aggregate/redissnapshot/...", []string{"eventstore", "aggregate"}},
 	{"aggregate/snapshottest/...", []string{"eventstore", "aggregate"}},
 	{"aggregate/aggregatetest/...", []string{"eventstore", "aggregate", "internal/narrate"}},
@@ -81,7 +82,7 @@ var domain = []string{"examples/shop/cart", "examples/shop/order", "examples/sho
 var stdlibOnly = append([]string{
 	"aggregate", "command", "eventstore", "process", "projection", "query",
 	"aggregate/internal/...", "eventstore/internal/...", "eventstore/memstore/...", "projection/memview/...",
-	"aggregate/aggregatetest", "command/commandtest",
+	"aggregate/aggregatetest", "aggregate/boundary", "command/commandtest",
 }, domain...)
 
 // use says which third-party modules the packages that match from may import.
