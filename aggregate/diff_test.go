@@ -33,7 +33,7 @@ type shelf struct {
 	any    any
 	raw    []byte
 	weight float64
-	f      func()
+	F      func()
 	pair   [2]int
 }
 
@@ -50,13 +50,11 @@ func texts(changes []aggregate.Change) []string {
 	return all
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestDiffNamesWhatChanged(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	before := shelf{
-		Name: "a", price: money{450, "EUR"}, large: big.NewInt(1), at: at, lines: []line{{"tea", ptr("x")}, {"cup", nil}},
+		Name: "a", price: money{450, "EUR"}, large: big.NewInt(1), at: at, lines: []line{{"tea", new("x")}, {"cup", nil}},
 		stock: map[string]int{"tea": 1, "gone": 2, "same": 3}, byID: map[int]*line{10: {SKU: "ten"}, 9: {SKU: "nine"}},
 		any: 1, raw: []byte{1}, weight: math.NaN(), pair: [2]int{1, 2},
 	}
@@ -65,7 +63,7 @@ func TestDiffNamesWhatChanged(t *testing.T) {
 	after := before
 	after.Name, after.open, after.price, after.large = "b", true, money{500, "EUR"}, big.NewInt(2)
 	after.at = at.Add(time.Second)
-	after.lines = []line{{"tea", ptr("y")}, {"cup", ptr("new")}, {"pot", ptr("z")}}
+	after.lines = []line{{"tea", new("y")}, {"cup", new("new")}, {"pot", new("z")}}
 	after.stock = map[string]int{"tea": 5, "more": 4, "same": 3}
 	after.byID = map[int]*line{10: {SKU: "TEN"}, 9: nil}
 	after.next = &shelf{}
@@ -84,7 +82,7 @@ func TestDiffNamesWhatChanged(t *testing.T) {
 		`stock["tea"]: 1 -> 5`,
 		`byID[9]: {SKU:"nine" note:nil} -> (none)`,
 		`byID[10].SKU: "ten" -> "TEN"`,
-		`next: (none) -> {Name:"" open:false price:0  large:nil at:0001-01-01 00:00:00 +0000 UTC lines:nil stock:nil byID:nil next:nil any:nil raw:nil weight:0 f:func() pair:[0 0]}`,
+		`next: (none) -> {Name:"" open:false price:0  large:nil at:0001-01-01 00:00:00 +0000 UTC lines:nil stock:nil byID:nil next:nil any:nil raw:nil weight:0 F:func() pair:[0 0]}`,
 		`any: 1 -> "1"`,
 		`raw: 0x01 -> 0x0102`,
 		`weight: NaN -> 2.5`,
@@ -100,7 +98,7 @@ func TestDiffKnowsWhatIsTheSame(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	elsewhere := at.In(time.FixedZone("x", 3600))
-	assert.Empty(t, aggregate.Diff(shelf{at: at, lines: []line{{note: ptr("x")}}}, shelf{at: elsewhere, lines: []line{{note: ptr("x")}}}))
+	assert.Empty(t, aggregate.Diff(shelf{at: at, lines: []line{{note: new("x")}}}, shelf{at: elsewhere, lines: []line{{note: new("x")}}}))
 	assert.Empty(t, aggregate.Diff(nil, nil))
 	assert.Empty(t, aggregate.Diff(math.NaN(), math.NaN()))
 	assert.Empty(t, aggregate.Diff(big.NewInt(7), big.NewInt(7)))

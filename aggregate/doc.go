@@ -21,6 +21,10 @@
 // where reading begins and never the answer: the newer events of the stream
 // are read for every command.
 //
+// Snapshots spare reading a long history when nothing is in memory, see
+// [SnapshotOptions]. The past is there too: [AtVersion], [AtTime],
+// [Repository.History] and [Repository.Diff].
+//
 // A command that carries an id, see [eventstore.Origin], is recognized when it
 // comes again: the id is kept in the metadata of the events that it led to,
 // and their event ids are derived from it. The first receipt is returned and

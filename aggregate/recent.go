@@ -34,12 +34,11 @@ func (r *recent) add(commandID string, v eventstore.Version) {
 	r.young[hashID(commandID)] = v
 }
 
-// forget empties r and returns it; r may be nil.
-func (r *recent) forget() *recent {
+// forget empties r, which may be nil.
+func (r *recent) forget() {
 	if r != nil {
 		*r = recent{limit: r.limit}
 	}
-	return r
 }
 
 // find returns at which version the command may have ended, or 0.

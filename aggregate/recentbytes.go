@@ -9,14 +9,14 @@ import (
 
 var errRecent = errors.New("the commands in the snapshot are malformed")
 
-// append appends what restore reads: up to which version, and of both
+// encode returns what restore reads: up to which version, and of both
 // generations, the older first, how many and for each the hash and how far
 // back. What was added beyond a version is left out.
-func (r *recent) append(b []byte, version eventstore.Version) []byte {
+func (r *recent) encode(version eventstore.Version) []byte {
 	if r == nil || r.upTo > version {
-		return b
+		return nil
 	}
-	b = binary.AppendUvarint(b, uint64(r.upTo))
+	b := binary.AppendUvarint(nil, uint64(r.upTo))
 	for _, generation := range []map[uint64]eventstore.Version{r.old, r.young} {
 		b = binary.AppendUvarint(b, uint64(len(generation)))
 		for hash, v := range generation {
@@ -27,7 +27,7 @@ func (r *recent) append(b []byte, version eventstore.Version) []byte {
 	return b
 }
 
-// restore sets r to what append wrote. Of nothing it remembers nothing.
+// restore sets r to what encode returned. Of nothing it remembers nothing.
 func (r *recent) restore(data []byte) error {
 	*r = recent{limit: r.limit}
 	if len(data) == 0 {

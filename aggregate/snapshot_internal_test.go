@@ -76,8 +76,8 @@ func schema1[T any]() string { return schemaOf(reflect.TypeFor[T](), "c", 1) }
 
 type tree struct {
 	Name     string
-	children []*tree
-	byName   map[string]tree
+	Children []*tree
+	ByName   map[string]tree
 }
 
 func TestASchemaChangesWithTheType(t *testing.T) {
@@ -100,5 +100,39 @@ func TestASchemaChangesWithTheType(t *testing.T) {
 		all[s] = name
 	}
 	assert.Equal(t, schema1[struct{ A, B int }](), schema1[struct{ A, B number }](), "the name of a type is not what it looks like")
-	assert.Equal(t, schema1[tree](), schema1[tree]())
+}
+
+func TestRecentCommandsComeBack(t *testing.T) {
+	t.Parallel()
+	r := recent{limit: 3}
+	for v := range eventstore.Version(8) {
+		r.add(string(rune('a'+v)), v+1)
+	}
+	data := r.encode(8)
+	got := recent{limit: 3}
+	require.NoError(t, got.restore(data))
+	assert.Equal(t, r, got)
+	assert.Empty(t, r.encode(7), "commands beyond the state are none of its own")
+	for i := range data {
+		require.Error(t, got.restore(data[:max(i, 1)]), "%d bytes", i)
+	}
+	require.Error(t, got.restore(append(data, 0)))
+	require.NoError(t, got.restore(nil))
+	assert.Equal(t, recent{limit: 3}, got)
+}
+
+func FuzzRecent(f *testing.F) {
+	r := recent{limit: 3}
+	for v := range eventstore.Version(8) {
+		r.add(string(rune('a'+v)), v+1)
+	}
+	f.Add(r.encode(8))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got, again recent
+		if got.restore(data) != nil || len(data) == 0 {
+			return
+		}
+		require.NoError(t, again.restore(got.encode(got.upTo)))
+		require.Equal(t, got, again)
+	})
 }

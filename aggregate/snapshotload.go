@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/foldstream/foldstream/eventstore"
 )
@@ -196,9 +197,7 @@ func (r *Repository[S, E]) Truncate(ctx context.Context, id string) (eventstore.
 		return 0, err
 	}
 	custom := map[string]json.RawMessage{truncatedKey: json.RawMessage("true")}
-	for k, value := range meta.Custom {
-		custom[k] = value
-	}
+	maps.Copy(custom, meta.Custom)
 	meta.Custom, meta.TruncateBefore = custom, max(meta.TruncateBefore, v)
 	if _, err := r.store.SetStreamMetadata(ctx, stream, eventstore.Exact(at), meta); err != nil {
 		return 0, fmt.Errorf("aggregate %s: truncate: %w", stream, err)

@@ -124,7 +124,7 @@ func (s *snapshots[S]) take(stream string, b *baseline[S], ids *recent) (Snapsho
 				return fmt.Errorf("the state does not come back as it was, %d differences, such as %s: write all of it, or leave out SnapshotOptions.Encoding", len(changes), changes[0])
 			}
 		}
-		snap.seal(payload{first: b.mark.first, lastID: b.mark.lastID, recent: ids.append(nil, b.version), state: state})
+		snap.seal(payload{first: b.mark.first, lastID: b.mark.lastID, recent: ids.encode(b.version), state: state})
 		return nil
 	})
 	return snap, err

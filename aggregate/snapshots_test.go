@@ -96,11 +96,11 @@ func (s *studio) errors() []error {
 
 func inBubble(t *testing.T, f func(t *testing.T, s *studio)) {
 	t.Helper()
-	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { f(t, newStudio(t)) })
 }
 
 func TestASnapshotSparesReadingWhatItHas(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, _ := s.open(nil)
 		s.deposits(bus, 25)
@@ -121,6 +121,7 @@ func TestASnapshotSparesReadingWhatItHas(t *testing.T) {
 }
 
 func TestWhenSnapshotsAreDue(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		policy func(*aggregate.SnapshotOptions)
 		want   []eventstore.Version
@@ -134,6 +135,7 @@ func TestWhenSnapshotsAreDue(t *testing.T) {
 	} {
 		for _, cache := range []int{0, -1} {
 			t.Run(fmt.Sprintf("%s, cache %d", name, cache), func(t *testing.T) {
+				t.Parallel()
 				inBubble(t, func(t *testing.T, s *studio) {
 					bus, _ := s.open(func(o *aggregate.Options) {
 						o.Cache, o.Snapshots.Every = cache, 0
@@ -169,6 +171,7 @@ func span(from, to eventstore.Version) (all []eventstore.Version) {
 }
 
 func TestAGroupIsInItsSnapshot(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, _ := s.open(nil)
 		var wg sync.WaitGroup
@@ -187,8 +190,10 @@ func TestAGroupIsInItsSnapshot(t *testing.T) {
 }
 
 func TestACommandIsRecognizedAfterLoadingFromASnapshot(t *testing.T) {
+	t.Parallel()
 	for name, warm := range map[string]bool{"cold": false, "loaded without ids": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inBubble(t, func(t *testing.T, s *studio) {
 				keep := func(o *aggregate.Options) { o.Cache, o.Snapshots.Every = 0, 150 }
 				bus, _ := s.open(keep)
@@ -223,6 +228,7 @@ func TestACommandIsRecognizedAfterLoadingFromASnapshot(t *testing.T) {
 
 // What a snapshot is not, or what can become of it, costs time and nothing else.
 func TestASnapshotIsNeverNeeded(t *testing.T) {
+	t.Parallel()
 	anew := func(t *testing.T, s *studio) { // the stream is deleted, and the aggregate is another one
 		_, err := s.store.Delete(t.Context(), "account-1", eventstore.Any)
 		require.NoError(t, err)
@@ -260,6 +266,7 @@ func TestASnapshotIsNeverNeeded(t *testing.T) {
 		"deleted stream":  {anew, nil, "another history", 5},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inBubble(t, func(t *testing.T, s *studio) {
 				bus, _ := s.open(nil)
 				s.deposits(bus, 25)
@@ -283,6 +290,7 @@ func TestASnapshotIsNeverNeeded(t *testing.T) {
 
 // A stream that was made anew can have the same versions and positions.
 func TestASnapshotOfAnotherStoreIsNotUsed(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, _ := s.open(nil)
 		s.deposits(bus, 10)
@@ -300,6 +308,7 @@ func TestASnapshotOfAnotherStoreIsNotUsed(t *testing.T) {
 }
 
 func TestAStoreRestoredFromAnOlderBackup(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, _ := s.open(nil)
 		s.deposits(bus, 25)
@@ -324,7 +333,6 @@ func TestAStoreRestoredFromAnOlderBackup(t *testing.T) {
 
 // grown is account after a field was added.
 type grown struct {
-	owner   string
 	balance int64
 	events  int
 	largest int64
@@ -340,6 +348,7 @@ func (g grown) Evolve(e event) grown {
 }
 
 func TestAnotherTypeOfStateHasSnapshotsOfItsOwn(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, old := s.open(nil)
 		s.deposits(bus, 12)
@@ -367,6 +376,7 @@ func TestAnotherTypeOfStateHasSnapshotsOfItsOwn(t *testing.T) {
 }
 
 func TestASaveThatFailsIsNoticedAndTriedAgainLater(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, _ := s.open(nil)
 		s.kept.FailAppend(1, false)
@@ -397,6 +407,7 @@ func (s *slow) SaveSnapshot(ctx context.Context, snap aggregate.Snapshot) error 
 }
 
 func TestNoCommandWaitsForASave(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		store := &slow{s.snapshots, make(chan aggregate.Snapshot, 10), make(chan struct{})}
 		bus, accounts := s.open(func(o *aggregate.Options) { o.Snapshots.Store = store })
@@ -419,6 +430,7 @@ func TestNoCommandWaitsForASave(t *testing.T) {
 }
 
 func TestASaveThatHangsIsGivenUp(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		store := &slow{s.snapshots, make(chan aggregate.Snapshot, 10), make(chan struct{})}
 		bus, _ := s.open(func(o *aggregate.Options) { o.Snapshots.Store = store })
@@ -430,6 +442,7 @@ func TestASaveThatHangsIsGivenUp(t *testing.T) {
 
 // A process that ends between the append and the save has lost nothing.
 func TestAProcessThatEndsBeforeTheSave(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		store := &slow{s.snapshots, make(chan aggregate.Snapshot, 10), make(chan struct{})}
 		bus, _ := s.open(func(o *aggregate.Options) { o.Snapshots.Store = store })
@@ -449,6 +462,7 @@ func TestAProcessThatEndsBeforeTheSave(t *testing.T) {
 }
 
 func TestTwoProcessesTakeSnapshotsOfOneAggregate(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		keep := func(o *aggregate.Options) { o.Cache = 0 }
 		one, _ := s.open(keep)
@@ -470,6 +484,7 @@ func TestTwoProcessesTakeSnapshotsOfOneAggregate(t *testing.T) {
 }
 
 func TestTruncatedStreams(t *testing.T) {
+	t.Parallel()
 	set := func(t *testing.T, s *studio, meta eventstore.StreamMetadata) {
 		t.Helper()
 		_, err := s.store.SetStreamMetadata(t.Context(), "account-1", eventstore.Any, meta)
@@ -511,6 +526,7 @@ func TestTruncatedStreams(t *testing.T) {
 }
 
 func TestTruncate(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, accounts := s.open(nil)
 		s.deposits(bus, 24)
@@ -549,6 +565,7 @@ func TestTruncate(t *testing.T) {
 }
 
 func TestASnapshotOnDemand(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		bus, accounts := s.open(nil)
 		v, err := accounts.Snapshot(t.Context(), "1")
@@ -594,6 +611,7 @@ type refusing struct{ codec.Encoding }
 func (refusing) Append([]byte, any) ([]byte, error) { panic("not today") }
 
 func TestStatesThatDoNotComeBackAsTheyWere(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		msgpack := func(o *aggregate.Options) { o.Snapshots.Encoding = codec.Msgpack }
 		says := func() (text string) {
@@ -645,5 +663,36 @@ func TestStatesThatCannotBeKeptDoNotStart(t *testing.T) {
 			defer func() { assert.Contains(t, fmt.Sprint(recover()), says) }()
 			aggregate.NewRepository[boxed](store, "account", events, &aggregate.Options{Snapshots: opts})
 		}()
+	}
+}
+
+func BenchmarkLoad1000Events(b *testing.B) {
+	for name, kept := range map[string]bool{"from events": false, "from a snapshot": true} {
+		b.Run(name, func(b *testing.B) {
+			store := memstore.New(nil)
+			opts := &aggregate.Options{Cache: -1}
+			if kept {
+				opts.Snapshots = &aggregate.SnapshotOptions{Store: aggregate.NewStoreSnapshots(store, nil)}
+			}
+			_, accounts := newBus(store, opts)
+			_, err := accounts.Execute(b.Context(), "1", func(account) ([]event, error) {
+				all := make([]event, 1000)
+				for i := range all {
+					all[i] = deposited{1}
+				}
+				return all, nil
+			})
+			require.NoError(b, err)
+			if kept {
+				_, err = accounts.Snapshot(b.Context(), "1")
+				require.NoError(b, err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if l, err := accounts.Load(b.Context(), "1"); err != nil || l.State.balance != 1000 {
+					b.Fatal(l, err)
+				}
+			}
+		})
 	}
 }

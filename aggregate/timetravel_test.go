@@ -29,10 +29,12 @@ func (s *studio) aged(n int, change func(*aggregate.Options)) *aggregate.Reposit
 }
 
 func TestAnAggregateAsItWas(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*aggregate.Options){
 		"from events": func(o *aggregate.Options) { o.Snapshots = nil }, "with snapshots": nil, "with a cache": func(o *aggregate.Options) { o.Cache = 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inBubble(t, func(t *testing.T, s *studio) {
 				accounts := s.aged(25, change)
 				for v := range eventstore.Version(26) {
@@ -61,6 +63,7 @@ func TestAnAggregateAsItWas(t *testing.T) {
 }
 
 func TestAPastThatIsNotThere(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		accounts := s.aged(25, nil)
 		var missing *aggregate.VersionError
@@ -76,8 +79,11 @@ func TestAPastThatIsNotThere(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, aggregate.Loaded[account]{Stream: "account-2"}, l)
 		}
+		n := 0
 		for _, err = range accounts.History(t.Context(), "1", aggregate.AtVersion(26)) {
+			n++
 		}
+		require.Equal(t, 26, n, "what there is, and the error")
 		require.ErrorIs(t, err, aggregate.ErrNoVersion)
 
 		_, err = s.store.SetStreamMetadata(t.Context(), "account-1", eventstore.Any, eventstore.StreamMetadata{TruncateBefore: 15})
@@ -101,6 +107,7 @@ func TestAPastThatIsNotThere(t *testing.T) {
 }
 
 func TestTimeTravelReadsNoMoreThanItMust(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		accounts := s.aged(25, nil)
 		s.store.taken()
@@ -114,6 +121,7 @@ func TestTimeTravelReadsNoMoreThanItMust(t *testing.T) {
 }
 
 func TestHistoryYieldsEachEventWithTheStateAfterIt(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		accounts := s.aged(12, func(o *aggregate.Options) { o.Cache = 0 })
 		n := 0
@@ -185,6 +193,7 @@ func (s split) Decode(r eventstore.Recorded) (any, error) {
 }
 
 func TestTheDifferenceOfTwoVersions(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(t *testing.T, s *studio) {
 		accounts := s.aged(25, nil)
 		changes, err := accounts.Diff(t.Context(), "1", 3, 23)

@@ -53,7 +53,7 @@ type field struct {
 
 // of returns the field of a struct as if it were exported.
 func (f *field) of(v reflect.Value) reflect.Value {
-	return reflect.NewAt(f.goType, unsafe.Add(v.Addr().UnsafePointer(), f.offset)).Elem() //nolint:gosec // the field is within v
+	return reflect.NewAt(f.goType, unsafe.Add(v.Addr().UnsafePointer(), f.offset)).Elem()
 }
 
 func (c compiler) structNode(t reflect.Type, path string) (node, error) {

@@ -109,15 +109,14 @@ func TestEqualValuesGiveEqualBytes(t *testing.T) {
 
 func TestWhatCannotComeBackIsNamed(t *testing.T) {
 	t.Parallel()
-	type closed interface{ is() }
 	type deep struct {
-		byID map[string][]*struct{ last closed }
+		ByID map[string][]*struct{ Last error }
 	}
 	for _, tt := range []struct {
 		t    reflect.Type
 		says string
 	}{
-		{reflect.TypeFor[deep](), "fields_test.deep.byID[][].last is of kind interface"},
+		{reflect.TypeFor[deep](), "fields_test.deep.ByID[][].Last is of kind interface"},
 		{reflect.TypeFor[struct{ f func() }](), ".f is of kind func"},
 		{reflect.TypeFor[struct{ C chan int }](), ".C is of kind chan"},
 		{reflect.TypeFor[struct{ m map[any]int }](), ".m[key] is of kind interface"},
