@@ -261,6 +261,25 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+func TestAnApplicationWithoutViews(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		got := tbtest.Failure(t, func(t testing.TB) {
+			k := commandtest.New(t, func(env commandtest.Env) commandtest.App {
+				app := new(hotel).build(env)
+				return commandtest.App{Codec: app.Codec, Commands: app.Commands}
+			})
+			k.When(book{"1", "ada"}).Then(commandtest.Events("room-1", booked{"ada"}), commandtest.Sent())
+			begin := time.Now()
+			k.Advance(time.Hour).Then()
+			assert.Equal(t, time.Hour, time.Since(begin))
+			k.Rebuild()
+			k.Advance(1).Then(commandtest.Answer(guestOf{"1"}, guest{}))
+		})
+		assert.Contains(t, got, "the App has no Queries that could answer commandtest_test.guestOf{Room: \"1\"}\n")
+	})
+}
+
 // What the application runs has to run, and to end when it is told to.
 func TestWhatTheApplicationRuns(t *testing.T) {
 	t.Parallel()

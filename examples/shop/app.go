@@ -73,8 +73,8 @@ func open(ctx context.Context, c config) (_ *app, err error) {
 func (a *app) wire(rdb *redis.Client, prefix string) {
 	events := newEvents()
 	a.commands = newWriteSide(a.store, events, a.log)
-	a.views = newViews(rdb, prefix, events)
 	a.stored = redisview.New(rdb, &redisview.Options{Prefix: prefix})
+	a.views = newViews(a.stored, events)
 	a.queries = newReadSide(a.views)
 	a.runner = projection.NewRunner(a.store, &projection.Options{Logger: a.log, Owner: a.owner}, a.views.all...)
 }

@@ -26,12 +26,12 @@ var commands = []any{
 	order.Pay{}, order.Ship{}, order.Cancel{},
 }
 
-func newWriteSide(store eventstore.Store, events eventstore.Codec, log *slog.Logger) *writeSide {
+func newWriteSide(store eventstore.Store, events eventstore.Codec, log *slog.Logger, outer ...command.Middleware) *writeSide {
 	carts := aggregate.NewRepository[cart.Cart](store, "cart", events, nil)
 	orders := aggregate.NewRepository[order.Order](store, "order", events, nil)
 	checkouts := &checkouts{store: store, events: events, carts: carts, orders: orders}
 
-	bus := command.NewBus(&command.Options{Middleware: command.Defaults(log)})
+	bus := command.NewBus(&command.Options{Middleware: append(outer, command.Defaults(log)...)})
 	// The cart owns what happens to it until the checkout …
 	command.Register(bus, aggregate.Handle(carts, cart.Cart.AddItem))
 	command.Register(bus, aggregate.Handle(carts, cart.Cart.RemoveItem))

@@ -3,13 +3,11 @@ package main
 import (
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/foldstream/foldstream/eventstore"
+	"github.com/foldstream/foldstream/eventstore/codec"
 	"github.com/foldstream/foldstream/examples/shop/order"
 	"github.com/foldstream/foldstream/examples/shop/terms"
 	"github.com/foldstream/foldstream/projection"
-	"github.com/foldstream/foldstream/projection/redisview"
 )
 
 // A Summary is the document of an order in the view order-summary.
@@ -81,12 +79,11 @@ const (
 	viewSales     = "product-sales"
 )
 
-func newViews(rdb redis.UniversalClient, prefix string, events eventstore.Codec) *views {
-	opts := &redisview.CollectionOptions{Options: redisview.Options{Prefix: prefix}}
+func newViews(store projection.ViewStore, events eventstore.Codec) *views {
 	v := &views{
-		summaries: redisview.NewCollection[Summary](rdb, viewSummary, opts),
-		customers: redisview.NewIndex(rdb, viewCustomers, opts),
-		sales:     redisview.NewCounters(rdb, viewSales, opts),
+		summaries: projection.NewCollection[Summary](store, viewSummary, codec.Msgpack, nil),
+		customers: projection.NewIndex(store, viewCustomers, nil),
+		sales:     projection.NewCounters(store, viewSales, nil),
 	}
 	v.all = []*projection.Projection{
 		projection.New(viewSummary, events,
