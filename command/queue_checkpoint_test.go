@@ -235,3 +235,24 @@ func TestAQuietQueueMovesItsCheckpointOn(t *testing.T) {
 		assert.Equal(t, 2, last(), "others have filled the log")
 	})
 }
+
+// A checkpoint is no event of which another checkpoint has to tell.
+func TestAnIdleQueueWritesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, memstore.New(nil), nil)
+		defer r.run()()
+		quiet := func() {
+			t.Helper()
+			time.Sleep(2 * time.Hour)
+			before := must(r.store.Head(t.Context()))
+			time.Sleep(12 * time.Hour)
+			assert.Equal(t, before, must(r.store.Head(t.Context())))
+		}
+		quiet()
+		r.await(r.enqueue(put{"1", 1}))
+		quiet()
+		time.Sleep(24 * time.Hour) // what is finished is removed meanwhile
+		quiet()
+	})
+}

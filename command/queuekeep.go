@@ -16,6 +16,7 @@ type housekeeper struct {
 
 	last  checkpoint // that is known to be stored
 	saved time.Time
+	swept bool // something was removed since
 }
 
 const (
@@ -74,7 +75,7 @@ func (k *housekeeper) worth() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	due := time.Since(k.saved) >= checkpointInterval
-	return b.kept > k.last.Kept || due && (b.seen > 0 || b.pos > k.last.Position+checkpointStretch)
+	return k.swept || due && (b.seen > 0 || b.pos > k.last.Position+checkpointStretch)
 }
 
 // save writes a checkpoint. When another worker has just done so there is
@@ -98,7 +99,7 @@ func (k *housekeeper) save(ctx context.Context) error {
 	default:
 		return err
 	}
-	k.saved = time.Now()
+	k.saved, k.swept = time.Now(), false
 	b.mu.Lock()
 	b.seen -= seen
 	b.mu.Unlock()
@@ -169,6 +170,7 @@ func (k *housekeeper) end(ctx context.Context, last []eventstore.Recorded) error
 	if err := errors.Join(errs...); err != nil || len(last) == 0 {
 		return err
 	}
+	k.swept = true
 	k.kept(last[len(last)-1].Position)
 	return nil
 }
