@@ -17,6 +17,13 @@ const tagSeparator = ","
 // tagsMark is how a pair with [KeyTags] begins in the encoded form of metadata.
 const tagsMark = "\x04" + KeyTags
 
+// A Tagged event says what it is about, with tags such as course:c1, see [Tag]
+// and [CheckTag]. Package codec writes them into the metadata of the event,
+// where they are not encrypted: name people by ids.
+type Tagged interface {
+	Tags() []string
+}
+
 // Tag returns kind:id, the usual form of a tag, such as course:c1.
 func Tag(kind, id string) string { return kind + ":" + id }
 

@@ -78,7 +78,7 @@ func Load[S any](ctx context.Context, b *Boundary, m Model[S]) (Loaded[S], error
 // has the position that it decided from, and no version.
 //
 // The stream only says where the events are kept, such as course-c1: what
-// binds them together are their tags, see [Tagged].
+// binds them together are their tags, see [eventstore.Tagged].
 func Execute[S, E any](ctx context.Context, b *Boundary, stream string, m Model[S], decide func(S) ([]E, error)) (eventstore.Receipt, error) {
 	e := execution[S]{b: b, m: m, stream: stream, origin: eventstore.OriginFromContext(ctx)}
 	if err := e.begin(ctx); err != nil {
@@ -212,7 +212,7 @@ func (e *execution[S]) encode(fact any, n int) (eventstore.Event, error) {
 	}
 	event.ID = eventstore.DeriveID(e.stream, e.command, strconv.Itoa(n))
 	event.Metadata = event.Metadata.Merge(e.origin.EventMetadata(e.made))
-	if t, ok := fact.(Tagged); ok {
+	if t, ok := fact.(eventstore.Tagged); ok && !event.Metadata.MayHaveTags() { // of another codec than ours
 		if event.Metadata, err = event.Metadata.WithTags(t.Tags()...); err != nil {
 			return event, fmt.Errorf("boundary: tags of a %T: %w", fact, err)
 		}

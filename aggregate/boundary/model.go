@@ -8,13 +8,6 @@ import (
 	"github.com/foldstream/foldstream/eventstore"
 )
 
-// A Tagged event says what it is about, with tags such as course:c1, see
-// [eventstore.Tag] and [eventstore.CheckTag]. Events that a boundary appends
-// carry them in their metadata.
-type Tagged interface {
-	Tags() []string
-}
-
 // A Model is a state of type S that is folded from the events it is about. It
 // is a value to be made for each decision, cheap and never changed.
 type Model[S any] struct {

@@ -81,8 +81,9 @@ func (c *Codec) reads(e Encoding) error {
 	return nil
 }
 
-// Encode returns event with its name, content type and data, and its schema
-// version in the metadata if that is above 1. event is a value of a registered
+// Encode returns event with its name, content type and data. In the metadata
+// are its schema version, if that is above 1, and its tags, if it is an
+// [eventstore.Tagged]. event is a value of a registered
 // type.
 func (c *Codec) Encode(event any) (eventstore.Event, error) {
 	e, t, err := c.plain(event)
@@ -106,7 +107,13 @@ func (c *Codec) plain(event any) (eventstore.Event, *entry, error) {
 	if err != nil {
 		return eventstore.Event{}, nil, fmt.Errorf("codec: encode %q: %w", t.names[0], err)
 	}
-	return eventstore.Event{Type: t.names[0], ContentType: t.contentType, Data: data, Metadata: t.meta}, t, nil
+	e := eventstore.Event{Type: t.names[0], ContentType: t.contentType, Data: data, Metadata: t.meta}
+	if t.tagged {
+		if e.Metadata, err = t.meta.WithTags(event.(eventstore.Tagged).Tags()...); err != nil {
+			return eventstore.Event{}, nil, fmt.Errorf("codec: encode %q: %w", t.names[0], err)
+		}
+	}
+	return e, t, nil
 }
 
 // Decode returns the Go value of r, or an [eventstore.Several] if that is what

@@ -24,6 +24,7 @@ type entry struct {
 	decode      func(Encoding, []byte) (any, error)
 	personal    []any // see [Personal]
 	seal        Seal  // nil: nothing is personal
+	tagged      bool  // values are eventstore.Tagged
 }
 
 // named is what is stored under one name.
@@ -65,6 +66,7 @@ func Type[T any](name string, opts ...TypeOption) Registration {
 		goType: reflect.TypeFor[T](), ptrType: reflect.TypeFor[*T](), names: []string{name}, version: 1,
 		encode: encodeFrom[T](values), decode: decodeFrom[T](values),
 	}
+	_, t.tagged = any(*new(T)).(eventstore.Tagged)
 	for _, opt := range opts {
 		opt(t)
 	}
