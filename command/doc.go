@@ -31,4 +31,12 @@
 //     commands only. A command that is wrong by itself tells nothing about rights.
 //   - [Authorize]: the last before anything is done or told.
 //   - [Deduplicate]: innermost, because a receipt is for those who were let in.
+//
+// # Queues
+//
+// A [Queue] keeps commands in an event store until a worker, in any process,
+// has carried them out: [Enqueue] returns once a command is stored, [Queue.Run]
+// works, [Queue.Await] waits. Commands of one aggregate keep their order. A
+// command is tried at least once, with one id, by which an aggregate recognizes
+// it; so its effect happens once.
 package command

@@ -46,8 +46,16 @@ func withParent(ctx context.Context) context.Context {
 	return ctx
 }
 
-// withTrace writes a span's trace context into the origin. What was there is of
-// the cause and not of this command.
+// Annotate writes the trace context of ctx into an origin. Given to
+// [command.QueueOptions] it has a queued command continue the trace of who
+// enqueued it, whenever and wherever it is carried out.
+func Annotate(ctx context.Context, o *eventstore.Origin) {
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		o.Metadata = traced(o.Metadata, span)
+	}
+}
+
+// withTrace writes a span's trace context into the origin.
 func withTrace(ctx context.Context, span trace.SpanContext) context.Context {
 	if !span.IsValid() {
 		return ctx
@@ -56,9 +64,15 @@ func withTrace(ctx context.Context, span trace.SpanContext) context.Context {
 	if outer := eventstore.OriginFromContext(ctx); outer != nil {
 		o = *outer
 	}
-	pairs := propagation.MapCarrier(o.Metadata.Map())
-	delete(pairs, eventstore.KeyTraceState)
-	w3c.Inject(trace.ContextWithSpanContext(ctx, span), pairs)
-	o.Metadata = eventstore.MetadataFromMap(pairs)
+	o.Metadata = traced(o.Metadata, span)
 	return eventstore.ContextWithOrigin(ctx, &o)
+}
+
+// traced returns metadata with a span's trace context. What was there is of the
+// cause and not of this command.
+func traced(m eventstore.Metadata, span trace.SpanContext) eventstore.Metadata {
+	pairs := propagation.MapCarrier(m.Map())
+	delete(pairs, eventstore.KeyTraceState)
+	w3c.Inject(trace.ContextWithSpanContext(context.Background(), span), pairs)
+	return eventstore.MetadataFromMap(pairs)
 }

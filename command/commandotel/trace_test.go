@@ -11,6 +11,7 @@ import (
 
 	"github.com/foldstream/foldstream/aggregate"
 	"github.com/foldstream/foldstream/command"
+	"github.com/foldstream/foldstream/command/commandotel"
 	"github.com/foldstream/foldstream/eventstore"
 	"github.com/foldstream/foldstream/eventstore/codec"
 	"github.com/foldstream/foldstream/eventstore/memstore"
@@ -68,5 +69,29 @@ func TestATraceGoesThroughAReaction(t *testing.T) {
 			require.NoError(t, err)
 			assert.Contains(t, rec.Metadata.Get(eventstore.KeyTraceParent), second.SpanContext.SpanID().String())
 		}
+	})
+}
+
+func TestAQueuedCommandContinuesTheTrace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := observe()
+		store, types := memstore.New(nil), codec.New(codec.Type[opened]("opened"), codec.Type[open]("open"))
+		command.Register(o.bus, aggregate.Handle(aggregate.NewRepository[account](store, "account", types, nil), account.open))
+		q := command.NewQueue("jobs", store, types, o.bus, &command.QueueOptions{Annotate: commandotel.Annotate})
+		ctx, request := o.traces.Tracer("test").Start(t.Context(), "request")
+		id, err := command.Enqueue(ctx, q, open{"1", "ada"})
+		require.NoError(t, err)
+		request.End()
+		work, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- q.Run(work) }()
+		_, err = q.Await(t.Context(), id)
+		require.NoError(t, err)
+		cancel()
+		require.NoError(t, <-done)
+		span, _ := o.span(t, "commandotel_test.open")
+		assert.Equal(t, request.SpanContext().TraceID(), span.SpanContext.TraceID())
+		assert.Equal(t, request.SpanContext().SpanID(), span.Parent.SpanID())
 	})
 }

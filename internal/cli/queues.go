@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/foldstream/foldstream/command"
@@ -86,7 +86,11 @@ func (c *queueStatsCommand) Run(ctx context.Context, q *queuesCommand, w *world)
 			return newEncoder(w.out).Encode(s)
 		}
 		t := newTable(w.out, column{"PENDING", true}, column{"SCHEDULED", true}, column{"RUNNING", true}, column{"RETRYING", true}, column{"DEAD-LETTERED", true})
-		if err := t.add(fmt.Sprint(s.Pending), fmt.Sprint(s.Scheduled), fmt.Sprint(s.Running), fmt.Sprint(s.Retrying), fmt.Sprint(s.DeadLettered)); err != nil {
+		var cells []string
+		for _, n := range []int{s.Pending, s.Scheduled, s.Running, s.Retrying, s.DeadLettered} {
+			cells = append(cells, strconv.Itoa(n))
+		}
+		if err := t.add(cells...); err != nil {
 			return err
 		}
 		return t.flush()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/foldstream/foldstream/command"
@@ -181,7 +182,7 @@ func statusText(s *command.Status) string {
 	if s.Receipt.Stream != "" {
 		receipt = fmt.Sprintf("%s at version %d, position %d", s.Receipt.Stream, s.Receipt.Version, s.Receipt.Position)
 	}
-	text := ""
+	var b strings.Builder
 	for _, line := range [][2]string{
 		{"id", s.ID}, {"type", s.Type}, {"key", s.Key}, {"state", s.State.String()}, {"tries", strconv.Itoa(s.Attempts)},
 		{"enqueued", at(s.Enqueued)}, {"changed", at(s.Changed)}, {"due", at(s.Due)}, {"worker", s.Worker}, {"reason", s.Reason}, {"receipt", receipt},
@@ -189,8 +190,8 @@ func statusText(s *command.Status) string {
 		{"data", dataText(&eventstore.Recorded{ContentType: cmp.Or(s.ContentType, eventstore.ContentTypeBinary), Data: s.Data})},
 	} {
 		if line[1] != "" {
-			text += fmt.Sprintf("%-12s  %s\n", line[0], shown(line[1], 100*maxData))
+			_, _ = fmt.Fprintf(&b, "%-12s  %s\n", line[0], shown(line[1], 100*maxData))
 		}
 	}
-	return text[:len(text)-1]
+	return strings.TrimSuffix(b.String(), "\n")
 }
