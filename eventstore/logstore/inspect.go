@@ -34,6 +34,7 @@ func (g *SegmentStats) Removed() uint64 { return uint64(g.Last+1-g.First) - g.Ev
 const (
 	streamMemory = 220 // of a stream in a tail: entry of the map, struct, name
 	stateMemory  = 150 // of a stream in the cache
+	tagMemory    = 60  // of a tag in a tail
 	recentMemory = 40  // of an id
 )
 
@@ -61,6 +62,7 @@ func (s *Store) Inspect() Inspection {
 		}
 		if t != nil {
 			i.Memory += streamMemory*int64(len(t.streams)) + 5*int64(g.Events) // 4 for the offset, and the blocks
+			i.Memory += tagMemory*int64(len(t.tags)) + 4*int64(t.tagged)
 		}
 		i.IndexBytes += g.IndexBytes
 		i.Removed += g.Removed()

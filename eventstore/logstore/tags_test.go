@@ -151,6 +151,8 @@ func TestManyTagsEndASegment(t *testing.T) {
 		require.NoError(t, err)
 	}
 	assert.Equal(t, 2, s.Stats().Segments)
+	s.Sealed()
+	assert.Less(t, s.Inspect().Memory, int64(16<<20), "the full segment is in memory no more")
 	assert.Equal(t, []eventstore.Position{1}, positions(t, s, "0", "3999"))
 	assert.Equal(t, []eventstore.Position{appends}, positions(t, s, fmt.Sprint(appends*each-1)))
 	assert.Empty(t, positions(t, s, "0", "4000"))
