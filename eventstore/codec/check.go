@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -87,6 +88,25 @@ func jsonKey(t reflect.Type) bool {
 
 func implements[I any](t reflect.Type) bool {
 	return t.Implements(reflect.TypeFor[I]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[I]())
+}
+
+// isFlat reports whether values of t have no room that is made by a number in
+// their data, which then need not be plausible.
+func isFlat(t reflect.Type) bool {
+	switch k := t.Kind(); {
+	case k <= reflect.Complex128, k == reflect.String, t == reflect.TypeFor[time.Time]():
+		return true
+	case k == reflect.Array:
+		return isFlat(t.Elem())
+	case k == reflect.Struct:
+		for f := range t.Fields() {
+			if !isFlat(f.Type) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // walk looks at a type and all that is inside.

@@ -143,3 +143,26 @@ func TestContentTypeFindsTheEncoding(t *testing.T) {
 		codec.New(codec.Reads(twin{codec.JSON}, twin{codec.Msgpack}))
 	})
 }
+
+// lists has generated methods and a field whose room is made by a number.
+type lists struct{ Of []string }
+
+func (l *lists) MarshalMsg(b []byte) ([]byte, error) { return append(b, 0x90), nil }
+
+func (l *lists) UnmarshalMsg(b []byte) ([]byte, error) {
+	n := int(b[1])<<24 | int(b[2])<<16 | int(b[3])<<8 | int(b[4]) // as what is generated does
+	l.Of = make([]string, n)
+	return nil, nil
+}
+
+func TestGeneratedTypesMakeNoRoomForWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	c := codec.New(codec.Type[lists]("lists"), codec.Type[added]("order.added"))
+	huge := []byte{0xdd, 0x30, 0x30, 0x30, 0x30}
+	_, err := c.Decode(eventstore.Recorded{Type: "lists", ContentType: eventstore.ContentTypeMsgpack, Data: huge})
+	require.Error(t, err)
+	for cut := range 5 { // a map of more fields than there are ends with the data
+		_, err = c.Decode(eventstore.Recorded{Type: "order.added", ContentType: eventstore.ContentTypeMsgpack, Data: []byte{0xdf, 0x30, 0x30, 0x30, 0x30}[:5-cut]})
+		require.Error(t, err)
+	}
+}

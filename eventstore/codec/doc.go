@@ -7,6 +7,11 @@
 // chosen for a type or for all. The encoding of an event is recorded as its
 // content type, so a store with mixed encodings reads fine.
 //
+// Old events are not rewritten. [Upcast], [Split] and [Rewrite] say how they are
+// read as the types of today, from each schema version to the next; everything
+// that reads events goes through them. See docs/codec.md for how to change what
+// has been stored.
+//
 // A type that carries the MarshalMsg and UnmarshalMsg methods which
 // github.com/tinylib/msgp generates is encoded through them, several times
 // faster; this package does not import the generator.

@@ -132,16 +132,20 @@ func (msgpackEncoding) Unmarshal(data []byte, v any) error {
 		return err
 	}
 	if m, ok := v.(fastUnmarshaler); ok {
-		rest, err := m.UnmarshalMsg(data)
-		if err == nil && len(rest) > 0 {
-			err = errTrailing
-		}
-		return err
+		return unmarshalFast(m, data)
 	}
 	d := decoders.Get().(*decoder)
 	d.reset(data)
 	err := decodeMsgpack(d, v)
 	d.release()
+	return err
+}
+
+func unmarshalFast(m fastUnmarshaler, data []byte) error {
+	rest, err := m.UnmarshalMsg(data)
+	if err == nil && len(rest) > 0 {
+		err = errTrailing
+	}
 	return err
 }
 

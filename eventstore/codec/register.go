@@ -98,10 +98,16 @@ func encodeFrom[T any](values *sync.Pool) func(Encoding, any) ([]byte, error) {
 // decodeFrom returns a copy of what it decodes into, because a value that
 // becomes an any is copied in any case.
 func decodeFrom[T any](values *sync.Pool) func(Encoding, []byte) (any, error) {
+	fast := isFlat(reflect.TypeFor[T]()) && implements[fastUnmarshaler](reflect.TypeFor[T]())
 	return func(enc Encoding, data []byte) (v any, err error) {
 		var none T
 		ptr := values.Get().(*T)
-		if err = enc.Unmarshal(data, ptr); err == nil {
+		if fast && enc == Msgpack {
+			err = unmarshalFast(any(ptr).(fastUnmarshaler), data)
+		} else {
+			err = enc.Unmarshal(data, ptr)
+		}
+		if err == nil {
 			v = *ptr
 		}
 		*ptr = none
