@@ -15,7 +15,7 @@ type Peers struct {
 
 // Sizes say how much is stored before something is measured.
 type Sizes struct {
-	Orders int // that commands add lines to; a multiple of 16
+	Orders int // that commands add lines to; a multiple of 32
 	Each   int // of each caller at least, of many
 	Long   int // that are loaded
 }
@@ -56,7 +56,7 @@ func MoreRows(s Sizes) []Row {
 	for _, callers := range []int{1, 64} {
 		rows = append(rows, Queued(callers))
 	}
-	return rows
+	return append(rows, Snapshots(s.Long, 1000))
 }
 
 func freshDurable(prefix string, callers int, peers []Contestant, times float64) Row {
@@ -67,7 +67,7 @@ func freshDurable(prefix string, callers int, peers []Contestant, times float64)
 }
 
 func existingDurable(prefix string, callers int, s Sizes, peers []Contestant, times float64) Row {
-	as := func(c Contestant) Entry { return Existing(c, callers, max(s.Orders, s.Each*callers), 100) }
+	as := func(c Contestant) Entry { return Existing(c, callers, max(s.Orders/2, s.Each*callers), 100) }
 	return Row{Name: fmt.Sprintf("%scommand on an order of 100 events, durable, %d callers", prefix, callers), Unit: "commands",
 		Entries: append(append(ours(Durable, uncached, as), ours(Durable, cached, as)...), enter(peers, as)...), Bars: bars(cached, times, times, Bar{})}
 }

@@ -52,9 +52,9 @@ func (s *Settings) Check(rows []Row) error {
 // Sizes are what the workloads are to be filled with.
 func (s *Settings) Sizes() Sizes {
 	if s.Quick {
-		return Sizes{Orders: 16, Each: 1, Long: 1}
+		return Sizes{Orders: 32, Each: 1, Long: 1}
 	}
-	return Sizes{Orders: 1024, Each: 4, Long: 16}
+	return Sizes{Orders: 512, Each: 4, Long: 16}
 }
 
 // Run races the rows that were asked for and prints the table to stdout and
