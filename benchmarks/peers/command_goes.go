@@ -98,7 +98,7 @@ func goesName(e race.Event) string {
 // with generated methods.
 func goesMemory() []race.Contestant {
 	entry := func(name string, types race.Types, opts ...codec.Option) race.Contestant {
-		return race.Contestant{Name: name, Types: types, Open: func(ctx context.Context, _ string, ids []race.ID, history []race.Event) (race.System, error) {
+		return race.Contestant{Name: name, Types: types, Tuned: types == race.Generated, Open: func(ctx context.Context, _ string, ids []race.ID, history []race.Event) (race.System, error) {
 			registry := codec.New(opts...)
 			codec.Register[Placed](registry, "Placed")
 			codec.Register[LineAdded](registry, "LineAdded")

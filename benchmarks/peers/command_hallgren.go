@@ -103,7 +103,7 @@ func (h *hallgren) fill(ids []race.ID, history []race.Event) error {
 func hallgrens(on string, open func(dir string) (store core.EventStore, durable, closeStore func() error, err error)) []race.Contestant {
 	var all []race.Contestant
 	for _, e := range hallgrenEncoders {
-		all = append(all, race.Contestant{Name: "hallgren, " + on + ", " + e.name, Types: e.types, Open: func(_ context.Context, dir string, ids []race.ID, history []race.Event) (race.System, error) {
+		all = append(all, race.Contestant{Name: "hallgren, " + on + ", " + e.name, Types: e.types, Tuned: e.name != "JSON", Open: func(_ context.Context, dir string, ids []race.ID, history []race.Event) (race.System, error) {
 			useHallgren(e.encoder)
 			store, durable, closeStore, err := open(dir)
 			if err != nil {

@@ -22,7 +22,10 @@ type Verdict struct {
 	Of     string // whom the rate was compared with
 	Ratio  float64
 	CPU    float64 // the ratio of processor times, which neighbours disturb less
-	Like   float64 // to the best peer whose events have such types; 0 if that is the same one
+
+	// The ratios to the best peer whose events have such types, and to the best
+	// with an encoder that it ships; 0 if that is the same one.
+	Like, Shipped float64
 	Passed bool
 	Judged bool // false when there was nobody to compare with
 }
@@ -52,11 +55,11 @@ func (r *Result) find(name string) int {
 }
 
 // bestPeer returns the fastest of the other libraries that store bytes, or -1.
-// If types is not empty, only those with such types count.
-func (r *Result) bestPeer(types Types) int {
+// Only those that counts accepts are looked at, if it is not nil.
+func (r *Result) bestPeer(counts func(Entry) bool) int {
 	best, rate := -1, 0.0
 	for i, e := range r.Row.Entries {
-		if v := Median(r.of(i, perSecond)); e.Kind == Peer && (types == "" || e.Types == types) && v > rate {
+		if v := Median(r.of(i, perSecond)); e.Kind == Peer && (counts == nil || counts(e)) && v > rate {
 			best, rate = i, v
 		}
 	}
@@ -72,6 +75,14 @@ func (r *Result) ratio(i, of int, field func(Sample) float64) float64 {
 	return Median(a)
 }
 
+// otherwise is the ratio to the best of some peers, or 0 if that is of.
+func (r *Result) otherwise(i, of int, counts func(Entry) bool) float64 {
+	if best := r.bestPeer(counts); best >= 0 && best != of {
+		return r.ratio(i, best, perSecond)
+	}
+	return 0
+}
+
 // Judge compares a bar with what its entry reached.
 func (r *Result) Judge(b Bar) Verdict {
 	v := Verdict{Bar: b}
@@ -84,14 +95,15 @@ func (r *Result) Judge(b Bar) Verdict {
 	}
 	v.Judged, v.Passed = true, true
 	if b.Times > 0 {
-		of := r.bestPeer("")
+		of := r.bestPeer(nil)
 		if b.Of != "" {
 			of = r.find(b.Of)
 		}
 		if of >= 0 {
 			v.Of, v.Ratio, v.CPU = r.Row.Entries[of].Name, r.ratio(i, of, perSecond), r.ratio(of, i, processor)
-			if like := r.bestPeer(r.Row.Entries[i].Types); b.Of == "" && like >= 0 && like != of {
-				v.Like = r.ratio(i, like, perSecond)
+			if b.Of == "" {
+				v.Like = r.otherwise(i, of, func(e Entry) bool { return e.Types == r.Row.Entries[i].Types })
+				v.Shipped = r.otherwise(i, of, func(e Entry) bool { return !e.Tuned })
 			}
 			v.Passed = v.Ratio >= b.Times
 		} else if v.Bar.Times = 0; v.Bar == (Bar{Entry: b.Entry}) {
@@ -117,6 +129,9 @@ func (v Verdict) line() string {
 	}
 	if v.Like > 0 {
 		parts = append(parts, fmt.Sprintf("%.2f times the best with such types", v.Like))
+	}
+	if v.Shipped > 0 {
+		parts = append(parts, fmt.Sprintf("%.2f times the best as it ships", v.Shipped))
 	}
 	for _, most := range []struct {
 		bound float64
@@ -145,7 +160,7 @@ func Print(w io.Writer, results []Result, raw bool) error {
 }
 
 func (r *Result) print(b *strings.Builder, raw bool) {
-	best, head := r.bestPeer(""), ""
+	best, head := r.bestPeer(nil), ""
 	if best >= 0 {
 		head = "best peer"
 	}

@@ -30,6 +30,7 @@ type Entry struct {
 	Name    string
 	Kind    Kind
 	Types   Types // of its events; empty if it has none
+	Tuned   bool  // with an encoder that its library does not ship
 	Callers int   // 1 by default
 	// Open prepares a repetition, which is not measured.
 	Open func(ctx context.Context, dir string) (*Lap, error)

@@ -85,7 +85,7 @@ func TestBarsAreJudged(t *testing.T) {
 	t.Parallel()
 	results := []race.Result{{
 		Row: race.Row{Name: "row", Unit: "commands", Entries: []race.Entry{
-			{Name: "ours", Kind: race.Ours, Types: race.Plain}, {Name: "slow peer", Types: race.Plain}, {Name: "peer"}, {Name: "fast", Kind: race.Pointers}, {Name: "limit", Kind: race.Limit},
+			{Name: "ours", Kind: race.Ours, Types: race.Plain}, {Name: "slow peer", Types: race.Plain}, {Name: "peer", Tuned: true}, {Name: "fast", Kind: race.Pointers}, {Name: "limit", Kind: race.Limit},
 		}},
 		Samples: [][]race.Sample{
 			{{PerSecond: 300, Nanos: 50, CPU: 20, Allocs: 8, Conflicts: 0.001}, {PerSecond: 30, Nanos: 50, CPU: 20, Allocs: 8}, {PerSecond: 350, Nanos: 51, CPU: 20, Allocs: 9}},
@@ -118,7 +118,7 @@ func TestBarsAreJudged(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, race.Print(&out, results, true))
 	assert.Contains(t, out.String(), "fast (no encoding)")
-	assert.Contains(t, out.String(), "ours: 3.00 times peer (bar 4), 5.00 by processor time, 30.00 times the best with such types: MISSED")
+	assert.Contains(t, out.String(), "ours: 3.00 times peer (bar 4), 5.00 by processor time, 30.00 times the best with such types, 30.00 times the best as it ships: MISSED")
 	assert.Contains(t, out.String(), "raw [300 30 350]")
 }
 

@@ -25,6 +25,7 @@ type Contestant struct {
 	Name  string
 	Kind  Kind
 	Types Types
+	Tuned bool
 	// Warm loads each order once before commands are measured, for those that
 	// then remember it.
 	Warm bool
@@ -96,7 +97,7 @@ func Rehydrate(c Contestant, orders, events int) Entry {
 }
 
 func (c Contestant) entry(callers int, ids []ID, history []Event, with func(System, *Lap)) Entry {
-	return Entry{Name: c.Name, Kind: c.Kind, Types: c.Types, Callers: callers, Open: func(ctx context.Context, parent string) (*Lap, error) {
+	return Entry{Name: c.Name, Kind: c.Kind, Types: c.Types, Tuned: c.Tuned, Callers: callers, Open: func(ctx context.Context, parent string) (*Lap, error) {
 		s, lap, err := c.open(ctx, parent, ids, history)
 		if err == nil {
 			with(s, lap)
