@@ -20,7 +20,7 @@ type (
 		Left, Right *tree
 		Of          map[string][]tree
 	}
-	point   struct{ x, y int }
+	point   struct{ x, y int } //nolint:unused // that nothing can be stored of it is the point
 	corners struct {
 		At   map[point]string
 		Area [2][]point
@@ -90,7 +90,7 @@ func TestTypesAreCheckedDeeply(t *testing.T) {
 				for _, s := range says {
 					require.ErrorContains(t, err, s)
 				}
-				all, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // it is the list itself that is counted
+				all, ok := err.(interface{ Unwrap() []error })
 				if ok {
 					assert.Len(t, all.Unwrap(), len(says))
 				}

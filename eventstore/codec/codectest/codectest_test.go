@@ -33,7 +33,7 @@ type (
 	}
 	careless struct {
 		Name  string
-		note  string
+		note  string //nolint:unused // what gets lost
 		Lines []struct {
 			SKU   string
 			cents int64
