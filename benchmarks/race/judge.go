@@ -18,16 +18,16 @@ type Bar struct {
 
 // A Verdict is a bar with what was reached.
 type Verdict struct {
-	Bar    Bar
-	Of     string // whom the rate was compared with
-	Ratio  float64
-	CPU    float64 // the ratio of processor times, which neighbours disturb less
+	Bar   Bar
+	Of    string // whom the rate was compared with
+	Ratio float64
+	CPU   float64 // the ratio of processor times, which neighbours disturb less
 
 	// The ratios to the best peer whose events have such types, and to the best
 	// with an encoder that it ships; 0 if that is the same one.
 	Like, Shipped float64
-	Passed bool
-	Judged bool // false when there was nobody to compare with
+	Passed        bool
+	Judged        bool // false when there was nobody to compare with
 }
 
 // of returns what one repetition after the other gave.
