@@ -346,6 +346,32 @@ func (f *flaky) SubscribeAll(ctx context.Context, opts eventstore.SubscribeAllOp
 	}
 }
 
+// A mute store does what it is told about the beginning of commands and never
+// says so.
+type mute struct{ eventstore.Store }
+
+func (m *mute) Append(ctx context.Context, stream string, expected eventstore.Expected, events ...eventstore.Event) (eventstore.Receipt, error) {
+	r, err := m.Store.Append(ctx, stream, expected, events...)
+	if err == nil && events[0].Type == "command.started" {
+		err = &eventstore.UnavailableError{Op: "append", Uncertain: true, Err: errors.New("no answer")}
+	}
+	return r, err
+}
+
+func TestWhatWasSeenInTheStoreNeedsNoAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &mute{memstore.New(nil)}, nil)
+		r.run()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		s, err := r.queue.Await(ctx, r.enqueue(odd{1}))
+		require.NoError(t, err)
+		assert.Equal(t, command.StateDone, s.State)
+		assert.Equal(t, 1, s.Attempts)
+	})
+}
+
 // Several processes, a store that fails at times and loses answers: everything
 // takes effect once and in order.
 func TestSeveralWorkersOnAFlakyStore(t *testing.T) {
