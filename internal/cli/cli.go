@@ -36,6 +36,7 @@ type commands struct {
 	Projections projectionsCommand `cmd:"" help:"List, show, rebuild, pause and mend the views of running applications."`
 	Commands    queuesCommand      `cmd:"" help:"List, show, retry and drop queued commands."`
 	Log         logCommand         `cmd:"" help:"Verify, back up, export, import and scavenge the directory of an embedded store."`
+	Keys        keysCommand        `cmd:"" help:"List, erase and rotate the keys of personal data."`
 	Version     kong.VersionFlag   `help:"Show the version and exit."`
 }
 

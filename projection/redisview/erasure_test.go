@@ -63,10 +63,10 @@ func TestErasureReachesViewsInRedis(t *testing.T) {
 		_, err = store.Append(t.Context(), "member-"+e.ID, eventstore.Any, stored)
 		require.NoError(t, err)
 	}
-	clear := redisview.NewCollection[card](rdb, "clear", nil)
+	plain := redisview.NewCollection[card](rdb, "clear", nil)
 	sealed := redisview.NewCollection[card](rdb, "sealed", &redisview.CollectionOptions{Encoding: ring.Encoding(codec.Msgpack)})
 	views := []*projection.Projection{
-		projection.New("clear", events, projection.On(clear, card.joined)),
+		projection.New("clear", events, projection.On(plain, card.joined)),
 		projection.New("sealed", events, projection.On(sealed, card.joined)),
 	}
 	r := projection.NewRunner(store, &projection.Options{Partitions: 1}, views...)
@@ -85,7 +85,7 @@ func TestErasureReachesViewsInRedis(t *testing.T) {
 	got, err := sealed.Get(t.Context(), "ada")
 	require.NoError(t, err)
 	assert.Equal(t, card{"[erased]", "ada"}, got, "at once")
-	got, err = clear.Get(t.Context(), "ada")
+	got, err = plain.Get(t.Context(), "ada")
 	require.NoError(t, err)
 	assert.Equal(t, card{"Ada Lovelace", "ada"}, got, "until it is rebuilt")
 
@@ -98,7 +98,7 @@ func TestErasureReachesViewsInRedis(t *testing.T) {
 		got, err := sealed.Get(t.Context(), id)
 		require.NoError(t, err)
 		assert.Equal(t, card{want, id}, got)
-		got, err = clear.Get(t.Context(), id)
+		got, err = plain.Get(t.Context(), id)
 		require.NoError(t, err)
 		assert.Equal(t, card{want, id}, got)
 	}

@@ -28,6 +28,9 @@ func (e *ErasedError) Error() string {
 	return fmt.Sprintf("shred: subject %q is erased, so nothing more can be written about it; use another id, or admit it again if it came back", e.Subject)
 }
 
+// Refused tells the command bus that trying again will not help.
+func (e *ErasedError) Refused() bool { return true }
+
 // Is reports whether target is [ErrErased].
 func (e *ErasedError) Is(target error) bool { return target == ErrErased }
 

@@ -41,44 +41,43 @@ type opaque struct{}
 func (opaque) parts([]byte) (byte, []part)  { return 0, nil }
 func (opaque) join(_ byte, _ []part) []byte { return nil }
 
-// diff appends the patch that makes to of from, or nothing if there is no
+// diff returns the patch that makes to of from, or nothing if there is no
 // difference.
-func diff(l layout, patch, from, to []byte) []byte {
+func diff(l layout, from, to []byte) []byte {
 	if bytes.Equal(from, to) {
-		return patch
+		return nil
 	}
 	kind, old := l.parts(from)
 	kindNow, now := l.parts(to)
 	switch {
 	case kind != kindNow || kind == 0 || kind == opArray && len(old) != len(now):
-		patch = append(patch, opValue)
-		return appendBytes(patch, to)
+		return appendBytes([]byte{opValue}, to)
 	case kind == opArray:
-		return diffArray(l, patch, old, now)
+		return diffArray(l, old, now)
 	}
-	return diffMap(l, patch, old, now)
+	return diffMap(l, old, now)
 }
 
-func diffArray(l layout, patch []byte, old, now []part) []byte {
+func diffArray(l layout, old, now []part) []byte {
 	var nodes []byte
 	count := uint64(0)
 	for i := range now {
-		if node := diff(l, nil, old[i].value, now[i].value); len(node) > 0 {
+		if node := diff(l, old[i].value, now[i].value); len(node) > 0 {
 			nodes = append(binary.AppendUvarint(nodes, uint64(i)), node...)
 			count++
 		}
 	}
-	return appendNodes(patch, opArray, count, nodes)
+	return nodesOf(opArray, count, nodes)
 }
 
-func diffMap(l layout, patch []byte, old, now []part) []byte {
+func diffMap(l layout, old, now []part) []byte {
 	var nodes []byte
 	count := uint64(0)
 	inOld, inNow := finder(old), finder(now)
 	for i := range now {
 		var node []byte
 		if j := inOld(now[i].key, i); j >= 0 {
-			node = diff(l, nil, old[j].value, now[i].value)
+			node = diff(l, old[j].value, now[i].value)
 		} else {
 			node = appendBytes([]byte{opValue}, now[i].value)
 		}
@@ -93,14 +92,14 @@ func diffMap(l layout, patch []byte, old, now []part) []byte {
 			count++
 		}
 	}
-	return appendNodes(patch, opMap, count, nodes)
+	return nodesOf(opMap, count, nodes)
 }
 
-func appendNodes(patch []byte, op byte, count uint64, nodes []byte) []byte {
+func nodesOf(op byte, count uint64, nodes []byte) []byte {
 	if count == 0 { // the same in another order
-		return patch
+		return nil
 	}
-	return append(binary.AppendUvarint(append(patch, op), count), nodes...)
+	return append(binary.AppendUvarint([]byte{op}, count), nodes...)
 }
 
 // finder returns a function that finds a member by its key, first where it

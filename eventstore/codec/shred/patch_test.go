@@ -3,6 +3,7 @@ package shred
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"testing"
 
@@ -28,14 +29,14 @@ func TestDiffAndApply(t *testing.T) {
 				require.NoError(t, err)
 				b, err := enc.Marshal(to)
 				require.NoError(t, err)
-				patch := diff(l, nil, a, b)
+				patch := diff(l, a, b)
 				if len(patch) == 0 {
 					require.Equal(t, from, to)
 					continue
 				}
 				got, err := apply(l, a, patch)
 				require.NoError(t, err)
-				require.Empty(t, diff(l, nil, got, b))
+				require.Empty(t, diff(l, got, b))
 				var gotValue, wantValue any
 				require.NoError(t, enc.Unmarshal(got, &gotValue))
 				require.NoError(t, enc.Unmarshal(b, &wantValue))
@@ -52,18 +53,16 @@ func TestOnlyWhatDiffersIsInAPatch(t *testing.T) {
 		many[string(rune('a'+i%26))+string(rune('0'+i))] = int64(i)
 	}
 	more := map[string]any{"new": "x"}
-	for k, v := range many {
-		more[k] = v
-	}
+	maps.Copy(more, many)
 	small, err := codec.Msgpack.Marshal(many)
 	require.NoError(t, err)
 	large, err := codec.Msgpack.Marshal(more)
 	require.NoError(t, err)
-	patch := diff(msgpackLayout{}, nil, small, large)
+	patch := diff(msgpackLayout{}, small, large)
 	assert.Less(t, len(patch), 30)
 	got, err := apply(msgpackLayout{}, small, patch)
 	require.NoError(t, err)
-	assert.Empty(t, diff(msgpackLayout{}, nil, got, large))
+	assert.Empty(t, diff(msgpackLayout{}, got, large))
 }
 
 func FuzzApply(f *testing.F) {
@@ -74,8 +73,8 @@ func FuzzApply(f *testing.F) {
 		require.NoError(f, err)
 		b, err := enc.Marshal(map[string]any{"a": "2", "b": []any{"x", "z"}, "c": nil})
 		require.NoError(f, err)
-		f.Add(l, a, diff(shape, nil, a, b))
-		f.Add(l, b, diff(shape, nil, b, a))
+		f.Add(l, a, diff(shape, a, b))
+		f.Add(l, b, diff(shape, b, a))
 	}
 	f.Fuzz(func(_ *testing.T, letter byte, data, patch []byte) {
 		if l, ok := layoutOf(letter); ok {
@@ -93,13 +92,13 @@ func FuzzDiff(f *testing.F) {
 			if duplicates(l, from) || duplicates(l, to) {
 				continue // no encoding makes them
 			}
-			patch := diff(l, nil, from, to)
+			patch := diff(l, from, to)
 			if len(patch) == 0 {
 				continue
 			}
 			got, err := apply(l, from, patch)
 			require.NoError(t, err)
-			require.Empty(t, diff(l, nil, got, to))
+			require.Empty(t, diff(l, got, to))
 		}
 	})
 }

@@ -62,7 +62,7 @@ func TestWrongTagsDoNotStart(t *testing.T) {
 			Name string `personal:"ID"`
 		}]("a")},
 		`no exported field "id"`: {codec.Type[struct {
-			id   string //nolint:unused // that is what is wrong
+			id   string
 			Name string `personal:"id"`
 		}]("a")},
 		"no fields": {codec.Type[struct {
@@ -80,7 +80,7 @@ func TestWrongTagsDoNotStart(t *testing.T) {
 		}]("a")},
 		"not exported, so": {codec.Type[struct {
 			ID   string
-			name string `personal:"ID"` //nolint:unused // that is what is wrong
+			name string `personal:"ID"`
 		}]("a")},
 		"is no int": {codec.Type[struct {
 			ID string

@@ -85,7 +85,7 @@ func (w *sealing) seal(v reflect.Value, data []byte) error {
 func (w *sealing) sealFields(v reflect.Value, subjects []string, data []byte) error {
 	l, _ := layoutOf(w.layout)
 	if len(subjects) == 1 && subjects[0] != "" {
-		return w.addPatch(subjects[0], diff(l, nil, w.data, data))
+		return w.addPatch(subjects[0], diff(l, w.data, data))
 	}
 	merged := w.data
 	for _, subject := range subjects {
@@ -96,7 +96,7 @@ func (w *sealing) sealFields(v reflect.Value, subjects []string, data []byte) er
 		if err != nil {
 			return err
 		}
-		patch := diff(l, nil, w.data, filled)
+		patch := diff(l, w.data, filled)
 		if err := w.addPatch(subject, patch); err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (w *sealing) sealFields(v reflect.Value, subjects []string, data []byte) er
 		}
 	}
 	switch {
-	case len(diff(l, nil, merged, data)) == 0: // all of it is somebody's
+	case len(diff(l, merged, data)) == 0: // all of it is somebody's
 		return nil
 	case slices.Contains(subjects, ""):
 		return fmt.Errorf("shred: a %v has personal data, and the field with its subject is empty, so nobody could ever erase it; set that field", v.Type())

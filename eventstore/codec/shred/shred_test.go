@@ -189,6 +189,10 @@ func (r *rig) encode(t *testing.T, event any) eventstore.Recorded {
 	t.Helper()
 	e, err := r.Encode(event)
 	require.NoError(t, err)
+	return recordedOf(e)
+}
+
+func recordedOf(e eventstore.Event) eventstore.Recorded {
 	return eventstore.Recorded{Stream: "customer-1", Version: 1, Type: e.Type, ContentType: e.ContentType, Data: e.Data, Metadata: e.Metadata}
 }
 
@@ -320,24 +324,24 @@ func TestTheCallersValueIsNotTouched(t *testing.T) {
 func TestGeneratedTypesAndOptions(t *testing.T) {
 	t.Parallel()
 	type generated struct {
-		Id   uint32
+		ID   uint32
 		Home *address
 		Tags []string
 	}
 	r := newRig(codec.Msgpack, codec.Type[fast]("fast"), codec.Type[generated]("generated", shred.Fields(
-		shred.Field{Path: "Home.Street", Subject: "City", Erased: "nowhere"}, shred.Field{Path: "Tags", Subject: "user/Id"},
+		shred.Field{Path: "Home.Street", Subject: "City", Erased: "nowhere"}, shred.Field{Path: "Tags", Subject: "user/ID"},
 	)))
 	rec := r.encode(t, fast{1, 42})
 	assert.Equal(t, []byte{0x92, 1, 0}, rec.Data, "the generated method was not used")
 	assert.Equal(t, fast{1, 42}, r.decode(t, rec))
 
-	event := generated{Id: 9, Home: &address{"1 Main Street", "Springfield"}, Tags: []string{"yellow"}}
+	event := generated{ID: 9, Home: &address{"1 Main Street", "Springfield"}, Tags: []string{"yellow"}}
 	rec = r.encode(t, event)
 	assert.Equal(t, []string{"user/9", "Springfield"}, shred.Subjects(rec.Metadata))
 	assert.Equal(t, event, r.decode(t, rec))
 	require.NoError(t, r.ring.Erase(t.Context(), "user/9"))
 	require.NoError(t, r.ring.Erase(t.Context(), "Springfield"))
-	assert.Equal(t, generated{Id: 9, Home: &address{"nowhere", "Springfield"}}, r.decode(t, rec))
+	assert.Equal(t, generated{ID: 9, Home: &address{"nowhere", "Springfield"}}, r.decode(t, rec))
 }
 
 func TestNothingPersonalIsNotSealed(t *testing.T) {

@@ -63,7 +63,7 @@ func TestNothingIsLostToAKill(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "keys")
 	said := map[string]string{} // subject to its key, or what became of it
-	for range 8 {
+	for range 4 {
 		for _, line := range runAndKill(t, dir) {
 			var what, subject, id string
 			n, _ := fmt.Sscan(line, &what, &subject, &id)

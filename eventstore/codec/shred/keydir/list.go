@@ -36,6 +36,20 @@ func (d *Dir) MasterName() string {
 	return ""
 }
 
+// Entry returns what is known of a subject: nothing but the name of the file if
+// that is not there.
+func (d *Dir) Entry(subject string) (Entry, error) {
+	e := Entry{File: d.file(subject)}
+	records, err := d.read(e.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, nil
+	}
+	if err == nil {
+		e.of(records)
+	}
+	return e, err
+}
+
 // Entries yields all subjects, in no order. A file that is damaged is an error
 // in its place, and others go on. It needs no master key.
 func (d *Dir) Entries(ctx context.Context) iter.Seq2[Entry, error] {
