@@ -20,7 +20,8 @@
 // its command refers to, that appends to a slice that others share, or that
 // gives another answer the second time, because of the clock, of chance or of
 // the order of a map. With [Kit.Codec] it finds events that do not come back
-// from a store as they were.
+// from a store as they were. Of a past so long that this would take more than
+// some milliseconds only the beginning is looked at.
 //
 // There is no store, no repository and no goroutine in this.
 package aggregatetest

@@ -12,9 +12,8 @@ import (
 
 // Failure runs a test on a recording testing.TB, with its cleanups, in a
 // goroutine that it waits for, and returns what the test said, or "" if it
-// passed.
+// passed. An example has no t and gives nil.
 func Failure(t testing.TB, test func(testing.TB)) string {
-	t.Helper()
 	r := &recorder{TB: t}
 	done := make(chan struct{})
 	go func() {
@@ -57,6 +56,7 @@ func (r *recorder) say(text string) {
 
 func (r *recorder) Error(args ...any)                 { r.say(strings.TrimSuffix(fmt.Sprintln(args...), "\n")) }
 func (r *recorder) Errorf(format string, args ...any) { r.say(fmt.Sprintf(format, args...)) }
+func (*recorder) Helper()                             {}
 func (r *recorder) Cleanup(f func())                  { r.cleanups = append(r.cleanups, f) }
 
 func (r *recorder) Fatal(args ...any) {
