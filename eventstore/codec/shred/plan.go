@@ -2,6 +2,7 @@ package shred
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 )
@@ -68,6 +69,8 @@ type compiler struct {
 	plans map[reflect.Type]*structPlan
 	top   reflect.Type
 	whole bool // it is personal as a whole, and sites are placeholders
+
+	looked map[reflect.Type]bool // values of maps, which may contain themselves
 }
 
 func (c *compiler) wholeOf(t reflect.Type) (*ref, error) {
@@ -109,6 +112,8 @@ func (c *compiler) field(p *structPlan, t reflect.Type, f *reflect.StructField, 
 		return nil
 	case ok:
 		return c.site(p, t, f, i, &said)
+	case !f.IsExported() && !f.Anonymous:
+		return nil // no encoding stores it
 	}
 	return c.below(f.Type)
 }
@@ -171,7 +176,14 @@ func (c *compiler) below(t reflect.Type) error {
 // has reports whether there is something personal in a type, or something
 // wrong.
 func (c *compiler) has(t reflect.Type) bool {
-	inside := &compiler{marks: c.marks, plans: make(map[reflect.Type]*structPlan)}
+	if c.looked[t] {
+		return false // it is being looked at, further out
+	}
+	inside := &compiler{marks: c.marks, plans: make(map[reflect.Type]*structPlan), looked: maps.Clone(c.looked)}
+	if inside.looked == nil {
+		inside.looked = make(map[reflect.Type]bool)
+	}
+	inside.looked[t] = true
 	return inside.below(t) != nil || inside.reaches(t)
 }
 

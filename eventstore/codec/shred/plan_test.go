@@ -53,6 +53,22 @@ func TestShapesOfTypes(t *testing.T) {
 	assert.Equal(t, event, r.decode(t, rec))
 }
 
+// tree contains itself in a map.
+type tree struct {
+	ID     string
+	Secret string `personal:"ID"`
+	Plain  map[string]branch
+}
+
+type branch struct{ Down map[string]branch }
+
+func TestTypesThatContainThemselvesInMaps(t *testing.T) {
+	t.Parallel()
+	r := newRig(codec.Msgpack, codec.Type[tree]("tree"), codec.Type[branch]("branch"))
+	event := tree{"a", "s", map[string]branch{"x": {map[string]branch{"y": {}}}}}
+	assert.Equal(t, event, r.decode(t, r.encode(t, event)))
+}
+
 func TestWrongTagsDoNotStart(t *testing.T) {
 	t.Parallel()
 	ring := shred.NewRing(new(shred.Memory), nil)
