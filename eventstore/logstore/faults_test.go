@@ -112,7 +112,7 @@ func TestTheDiskFillsUp(t *testing.T) {
 			require.ErrorIs(t, err, syscall.ENOSPC)
 		}
 		r.stopped(syscall.ENOSPC)
-		full := err != nil || slices.ContainsFunc(r.entries, func(e *entry) bool { return e.err != nil })
+		full := err != nil || slices.ContainsFunc(r.entries, func(e *entry) bool { return errors.Is(e.err, syscall.ENOSPC) })
 		r.afterFault(rand.New(rand.NewPCG(uint64(pages), 0)))
 		require.NoError(t, os.RemoveAll(r.base))
 		if !full && pages > 10 {

@@ -156,7 +156,7 @@ func TestWrongUsageIsToldApart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for args, want := range map[string]string{
-		"":                                    "foldstream: expected one of \"serve\", \"streams\", \"projections\", \"commands\", \"log\"\ntry: foldstream --help\n",
+		"":                                    "foldstream: expected one of \"serve\", \"streams\", \"projections\", \"commands\", \"log\", ...\ntry: foldstream --help\n",
 		"nonsense":                            "unexpected argument nonsense\ntry: foldstream --help\n",
 		"streams":                             "expected one of",
 		"streams append s":                    "an event needs a type; give --type, such as order.placed\ntry: foldstream streams append --help\n",
