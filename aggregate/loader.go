@@ -20,8 +20,6 @@ type loader[S, E any] struct {
 	stale bool    // it was not
 	late  bool    // an event came that is after the moment
 	err   error
-	count int // events folded one by one
-	ahead ahead[S, E]
 	yield func(eventstore.Recorded, error) bool // take
 }
 
@@ -32,8 +30,7 @@ func newLoader[S, E any](r *Repository[S, E]) *loader[S, E] {
 }
 
 func (l *loader[S, E]) free() {
-	l.ahead.clear()
-	*l = loader[S, E]{r: l.r, yield: l.yield, ahead: l.ahead}
+	*l = loader[S, E]{r: l.r, yield: l.yield}
 	l.r.loaders.Put(l)
 }
 
@@ -42,15 +39,11 @@ func (l *loader[S, E]) free() {
 // since then does not have it, and l is stale.
 func (l *loader[S, E]) read(ctx context.Context, stream string, base *baseline[S], ids *recent) error {
 	l.baseline = baseline[S]{state: l.r.initial}
-	l.ids, l.check, l.stale, l.late, l.err, l.count = ids, base != nil, false, false, nil, 0
+	l.ids, l.check, l.stale, l.late, l.err = ids, base != nil, false, false, nil
 	if base != nil {
 		l.baseline = *base
 	}
-	defer l.ahead.wait() // also when Read panics
 	l.r.store.Read(ctx, stream, eventstore.ReadOptions{From: l.version})(l.yield)
-	if err := l.ahead.fold(l.r, &l.state); err != nil {
-		l.err = err // it came before any other
-	}
 	switch {
 	case errors.Is(l.err, eventstore.ErrStreamNotFound):
 		l.stale, l.err = l.check, nil
@@ -80,13 +73,7 @@ func (l *loader[S, E]) take(rec eventstore.Recorded, err error) bool {
 		l.stale = !l.isOf(&rec)
 		return !l.stale
 	}
-	if l.count < aheadFrom || !l.r.parallel {
-		l.count++
-		l.err = l.r.fold(&l.state, rec)
-	} else {
-		l.err = l.ahead.add(l.r, &l.state, rec)
-	}
-	if l.err != nil {
+	if l.err = l.r.fold(&l.state, rec); l.err != nil {
 		return false
 	}
 	if l.ids != nil && (l.ids.upTo == l.version) {
@@ -102,16 +89,11 @@ func (r *Repository[S, E]) fold(s *S, rec eventstore.Recorded) error {
 	if err != nil {
 		return err
 	}
-	return r.apply(s, &rec, v)
-}
-
-// apply applies the value that rec was decoded to.
-func (r *Repository[S, E]) apply(s *S, rec *eventstore.Recorded, v any) error {
 	if event, ok := v.(E); ok {
 		*s = r.evolve(*s, event)
 		return nil
 	}
-	several, err := r.facts(rec, v)
+	several, err := r.facts(&rec, v)
 	for _, event := range several {
 		*s = r.evolve(*s, event)
 	}

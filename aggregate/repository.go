@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -75,7 +74,6 @@ type Repository[S, E any] struct {
 	evolve   func(S, E) S
 	opts     Options
 	dense    bool // positions within an append are consecutive
-	parallel bool // there are processors to decode a long history ahead
 	cells    cells[S, E]
 	loaders  sync.Pool     // of *loader[S, E]
 	works    sync.Pool     // of *work[S, E]
@@ -97,7 +95,6 @@ func newRepository[S, E any](store eventstore.Store, category string, codec even
 	if d, ok := store.(eventstore.Dense); ok {
 		r.dense = d.Dense()
 	}
-	r.parallel = runtime.GOMAXPROCS(0) > 1
 	r.snaps = newSnapshots[S](r.opts.Snapshots)
 	r.cells.init(r.opts.Cache)
 	r.loaders.New = func() any { return newLoader(r) }
