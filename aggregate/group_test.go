@@ -88,12 +88,17 @@ func (s *sender) command(ctx context.Context, name string, cmd any, opts ...comm
 	s.send(ctx, name, func(ctx context.Context) (eventstore.Receipt, error) { return command.Send(ctx, s.bus, cmd, opts...) })
 }
 
+// held returns accounts whose appends wait, and who sends them commands.
+func held() (*gate, *aggregate.Repository[account, event], *sender) {
+	store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
+	bus, accounts := newBus(store, nil)
+	return store, accounts, &sender{bus: bus}
+}
+
 func TestCommandsThatWaitAreAppendedTogetherInTheirOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
-		bus, accounts := newBus(store, nil)
-		s := sender{bus: bus}
+		store, accounts, s := held()
 		ctx := t.Context()
 		s.command(ctx, "open", open{"1", "ada"})
 		s.command(ctx, "deposit", deposit{"1", 100})
@@ -128,7 +133,7 @@ func TestCommandsThatWaitAreAppendedTogetherInTheirOrder(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, account{owner: "ada", events: 4}, l.State)
 
-		again, err := command.Send(ctx, bus, withdraw{"1", 60}, command.WithID("w"))
+		again, err := command.Send(ctx, s.bus, withdraw{"1", 60}, command.WithID("w"))
 		require.NoError(t, err)
 		assert.Equal(t, s.answers["again"].receipt, again, "also later")
 	})
@@ -137,9 +142,7 @@ func TestCommandsThatWaitAreAppendedTogetherInTheirOrder(t *testing.T) {
 func TestARepeatLeadsAGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
-		bus, _ := newBus(store, nil)
-		s := sender{bus: bus}
+		store, _, s := held()
 		s.command(t.Context(), "first", deposit{"1", 1}, command.WithID("d"))
 		s.command(t.Context(), "again", deposit{"1", 1}, command.WithID("d"))
 		s.command(t.Context(), "second", deposit{"1", 1})
@@ -183,10 +186,8 @@ func TestAGroupOnADeletedStreamIsRemembered(t *testing.T) {
 func TestAGroupThatConflictsDecidesAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
+		store, accounts, s := held()
 		other, _ := newBus(store.Store, nil)
-		bus, accounts := newBus(store, nil)
-		s := sender{bus: bus}
 		ctx := t.Context()
 		s.command(ctx, "first", deposit{"1", 10})
 		s.command(ctx, "second", deposit{"1", 10})
@@ -212,9 +213,7 @@ func TestAGroupThatConflictsDecidesAnew(t *testing.T) {
 func TestEachCallerOfAGroupHasItsOwnDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
-		bus, accounts := newBus(store, nil)
-		s := sender{bus: bus}
+		store, accounts, s := held()
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		shorter, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -249,9 +248,7 @@ func TestEachCallerOfAGroupHasItsOwnDeadline(t *testing.T) {
 func TestAGroupEndsWhenAllOfItsCallersHaveGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
-		bus, _ := newBus(store, nil)
-		s := sender{bus: bus}
+		store, _, s := held()
 		ctx, cancel := context.WithCancel(t.Context())
 		s.command(t.Context(), "first", deposit{"1", 1})
 		s.command(ctx, "second", deposit{"1", 10})
@@ -322,9 +319,7 @@ func TestAFailedAppendFailsThoseWhoWroteAndAsksTheOthersAgain(t *testing.T) {
 func TestWhatDecideDoesToItsGoroutineHappensToItsCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &gate{Store: memstore.New(nil), hold: make(chan struct{})}
-		bus, accounts := newBus(store, nil)
-		s := sender{bus: bus}
+		store, accounts, s := held()
 		ctx := t.Context()
 		decide := func(f func()) func(context.Context) (eventstore.Receipt, error) {
 			return func(ctx context.Context) (eventstore.Receipt, error) {
